@@ -1,0 +1,94 @@
+"""A checkpoint that has been opened: its containers, and how each format answers for itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ckptnames.errors import CannotRewrite, NoSuchContainer
+from ckptnames.formats.pieces import Piece
+from ckptnames.manifest import ContainerInfo, Manifest, TensorInfo
+
+Renames = Mapping[str, Sequence[str]]
+"""For each key of a container the keys it becomes: none drops it, one renames or keeps it, two tie it under both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A mapping of names to tensors inside a checkpoint."""
+
+    info: ContainerInfo
+    tensors: Mapping[str, TensorInfo]
+    other: Mapping[str, str] = field(default_factory=dict)
+    """Entries that are not tensors, each with a short description (``int``, ``bytes``, a class name)."""
+    ties: tuple[tuple[str, ...], ...] | None = None
+    """Ties that the format records by name; ``None`` where they follow from the storages."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedGlobal:
+    """A class or function that ``torch.load(weights_only=True)`` would stop at, and the line that cures it, if any."""
+
+    name: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A file or folder that was recognised and read from its headers. Subclasses know one format each."""
+
+    path: Path
+    format: str
+    """Writer and container: ``torch-zip``, ``torch-legacy``, ``safetensors``, ``sharded-safetensors``, …"""
+    n_bytes: int
+    containers: tuple[Container, ...]
+    """Candidates, best choice first. Never empty."""
+    contents: tuple[tuple[str, str], ...] = ()
+    """What else the file holds: where, and what it is (``optimizer``, ``optimizer state, 244 tensors``)."""
+    blocked: tuple[BlockedGlobal, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def container(self, name: str | None = None) -> Container:
+        """Give the container of that name (``""`` is the root), or the chosen one.
+
+        Raises ``no-such-container`` where there is none.
+        """
+        if name is None:
+            return self.containers[0]
+        for candidate in self.containers:
+            if candidate.info.name == name:
+                return candidate
+        raise NoSuchContainer(self.path, name, [c.info for c in self.containers])
+
+    def manifest(self, name: str | None = None) -> Manifest:
+        """Give the manifest of one container."""
+        chosen = self.container(name)
+        return Manifest(
+            tensors=chosen.tensors,
+            name=str(self.path),
+            format=self.format,
+            container=chosen.info.name,
+            containers=tuple(c.info for c in self.containers),
+            ties=ties_of(chosen.tensors.items()) if chosen.ties is None else chosen.ties,
+            notes=self.notes,
+            other=chosen.other,
+        )
+
+    def rewritten(self, renames: Mapping[str, Renames]) -> dict[Path, list[Piece]]:  # noqa: ARG002
+        """Compose the files of this checkpoint with the keys of the named containers renamed, nothing else changed.
+
+        ``renames`` goes by container name; a key that it does not list keeps its name. The paths are relative to the
+        output folder for a folder checkpoint; ``Path()`` stands for the output itself. Raises ``cannot-rewrite``.
+        """
+        raise CannotRewrite(self.path, self.format)
+
+
+def ties_of(tensors: Iterable[tuple[str, TensorInfo]]) -> tuple[tuple[str, ...], ...]:
+    """Group the keys that are one tensor: same storage, offset, shape and strides."""
+    groups: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
+    for key, info in tensors:
+        if info.storage is not None and info.nbytes:
+            groups[info.storage, info.offset, info.shape, info.strides, info.dtype].append(key)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)

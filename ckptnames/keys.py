@@ -1,0 +1,68 @@
+"""Dotted keys: their segments, and the order in which people read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def segments(key: str) -> list[str]:
+    """Split a key at its dots.
+
+    >>> segments("layers.0.weight")
+    ['layers', '0', 'weight']
+    """
+    return key.split(".")
+
+
+def is_index(segment: str) -> bool:
+    """Tell whether a segment is all ASCII digits, as a ``Sequential`` or ``ModuleList`` makes it.
+
+    >>> is_index("12"), is_index("conv1"), is_index("²")
+    (True, False, False)
+    """
+    return segment.isascii() and segment.isdigit()
+
+
+def natural(key: str) -> tuple[tuple[bool, int, str], ...]:
+    """Make a sort key under which ``layers.2`` stands before ``layers.10``.
+
+    >>> sorted(["b.10", "b.2", "a"], key=natural)
+    ['a', 'b.2', 'b.10']
+    """
+    return tuple((False, int(p), p) if p.isdigit() else (True, 0, p) for p in _DIGITS.split(key) if p)
+
+
+def has_prefix(key: str, prefix: str) -> bool:
+    """Tell whether whole leading segments of ``key`` are ``prefix``; ``mod`` is no prefix of ``mod_scored``.
+
+    >>> has_prefix("module.fc", "module"), has_prefix("module_list.fc", "module")
+    (True, False)
+    """
+    return not prefix or key == prefix or key.startswith(prefix + ".")
+
+
+def join(*parts: str) -> str:
+    """Join the non-empty parts with dots.
+
+    >>> join("", "fc", "weight")
+    'fc.weight'
+    """
+    return ".".join(part for part in parts if part)
+
+
+def modules_of(keys: Iterable[str]) -> set[str]:
+    """Name every module path that stands above some key, the root ``""`` included.
+
+    >>> sorted(modules_of(["a.b.weight"]))
+    ['', 'a', 'a.b']
+    """
+    found = {""}
+    for key in keys:
+        end = key.rfind(".")
+        while end > 0 and key[:end] not in found:
+            found.add(key[:end])
+            end = key.rfind(".", 0, end)
+    return found

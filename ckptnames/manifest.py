@@ -1,0 +1,78 @@
+"""The contents of a checkpoint without its bytes: ordered keys, each with dtype, shape and place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Storage(NamedTuple):
+    """The run of bytes that one or more tensors view: its name in the file, absolute position, and length in bytes."""
+
+    name: str
+    position: int
+    nbytes: int
+
+
+class TensorInfo(NamedTuple):
+    """What a header says of one tensor.
+
+    ``dtype`` is spelled as safetensors spells it (``F32``, ``BF16``, ``I64``, ``F8_E4M3``); it and ``shape`` are
+    ``None`` where a partial manifest does not know them. ``strides`` and ``offset`` count elements; ``offset`` is from
+    the start of ``storage``. ``nbytes`` is the size of the elements, not of the storage.
+
+    >>> TensorInfo("F32", (2, 3), 24).shape
+    (2, 3)
+    """
+
+    dtype: str | None
+    shape: tuple[int, ...] | None
+    nbytes: int | None = None
+    strides: tuple[int, ...] | None = None
+    offset: int = 0
+    storage: Storage | None = None
+
+
+class ContainerInfo(NamedTuple):
+    """A mapping inside a file that could be the weights: its name as typed after ``#``, its keys, its role.
+
+    ``role`` is ``weights``, ``ema`` (an averaged copy), ``module`` (a pickled ``nn.Module``) or ``optimizer``.
+    """
+
+    name: str
+    n_keys: int
+    role: str = "weights"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Manifest(Mapping[str, TensorInfo]):
+    """The ordered keys of one container, with what their header says of them.
+
+    >>> m = Manifest({"fc.weight": TensorInfo("F32", (10, 4), 160)})
+    >>> list(m), m["fc.weight"].shape
+    (['fc.weight'], (10, 4))
+    """
+
+    tensors: Mapping[str, TensorInfo]
+    name: str = ""
+    """Where the manifest comes from, for messages: a path, or what the caller calls it."""
+    format: str = "manifest"
+    container: str = ""
+    containers: tuple[ContainerInfo, ...] = ()
+    ties: tuple[tuple[str, ...], ...] = ()
+    """Groups of keys with the same storage, offset, shape and strides, in file order."""
+    notes: tuple[str, ...] = ()
+    partial: bool = False
+    """True where keys are known to be left out (torch's own error message names only what differs)."""
+    other: Mapping[str, str] = field(default_factory=dict)
+    """Entries of the container that are not tensors, each with a short description."""
+
+    def __getitem__(self, key: str) -> TensorInfo:
+        return self.tensors[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
