@@ -74,6 +74,21 @@ def _revive(cls: type[CkptnamesError], facts: dict[str, Any]) -> CkptnamesError:
     return error
 
 
+def _either(names: Sequence[str], word: str = "or") -> str:
+    listed = [f"'{name}'" for name in names]
+    return f" {word} ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def _in_shell(text: str) -> str:
+    from shlex import quote
+
+    return quote(text)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) if shape else "scalar"
+
+
 class FileError(CkptnamesError):
     """A file, folder or operand that cannot be read or written."""
 
@@ -116,4 +131,703 @@ class CannotRewrite(FileError):
             f"'{format}' can be read but not rewritten",
             where=f"{path}",
             help="save a state dict from it with torch.save or safetensors, and rename that. Nothing was written",
+        )
+
+
+# Operands and output
+
+
+class NoSuchFile(FileError):
+    """A path that does not exist: ``missing`` is its first part that does not, ``near`` what is spelled like it."""
+
+    code = "no-such-file"
+
+    def __init__(
+        self, path: str, missing: str = "", near: Sequence[str] = (), holds: Sequence[str] = (), link_to: str = ""
+    ) -> None:
+        self.path, self.missing, self.near, self.holds, self.link_to = path, missing, tuple(near), tuple(holds), link_to
+        if link_to:
+            message = f"'{path}' is a link to '{link_to}', which does not exist"
+        elif missing in ("", path):
+            message = f"'{path}' does not exist" if path else "the path is empty"
+        else:
+            message = f"'{path}' does not exist: there is no '{missing}'"
+        help = "give the path of a checkpoint: a file, a folder, or PATH#container"
+        if near:
+            help = f"did you mean {' or '.join(repr(name) for name in near)}?"
+        elif holds:
+            help = "give a path that exists; these do"
+        super().__init__(message, evidence=() if near else holds, help=help)
+
+
+class OperandNotSupported(FileError):
+    """An operand of a kind that this version knows by name only."""
+
+    code = "operand-not-supported"
+
+    def __init__(self, operand: str, kind: str, help: str) -> None:
+        self.operand, self.kind = operand, kind
+        super().__init__(f"'{operand}' is {kind}; only files and folders can be read so far", help=help)
+
+
+class NotAStateDict(FileError):
+    """A value in memory that holds no weights by name; ``inner`` are its entries that may."""
+
+    code = "not-a-state-dict"
+
+    def __init__(self, found: str, inner: Sequence[str]) -> None:
+        self.found, self.inner = found, tuple(inner)
+        help = "pass a path, a Manifest, a model, or a dict of tensors by name"
+        if inner:
+            help = f"pass one of its entries, as in checkpoint[{inner[0]!r}]"
+        super().__init__(f"this is {found}, not a dict of tensors by name", evidence=[repr(k) for k in inner], help=help)
+
+
+class UnwritableStdout(FileError):
+    """The output could not be written where stdout leads."""
+
+    code = "unwritable-stdout"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the output cannot be written to stdout: {reason}",
+            help="make room, or send the output elsewhere",
+        )
+
+
+# Torch files
+
+
+class CorruptCheckpoint(FileError):
+    """The file is damaged: what it says of itself does not hold."""
+
+    code = "corrupt-checkpoint"
+
+
+class MalformedPickle(CorruptCheckpoint):
+    """Bytes that should be a pickle make none."""
+
+    def __init__(self, where: str, reason: str, position: int) -> None:
+        self.reason, self.position = reason, position
+        super().__init__(
+            f"the pickle breaks at byte {position}: {reason}",
+            where=where,
+            help="get the file again from where it came: it is damaged, or was not written by torch.save",
+        )
+
+
+class PickleLimit(FileError):
+    """A pickle asks for more than any checkpoint needs."""
+
+    code = "pickle-limit"
+
+    def __init__(self, where: str, what: str, limit: int, actual: int) -> None:
+        self.what, self.limit, self.actual = what, limit, actual
+        super().__init__(
+            f"the pickle has {actual} {what}; at most {limit} are read",
+            where=where,
+            help="save the state dict alone, and read that: torch.save(model.state_dict(), 'weights.pt')",
+        )
+
+
+# Rewriting
+
+
+class UneditablePickle(FileError):
+    """A pickle in which the names cannot change without changing something else."""
+
+    code = "cannot-edit-pickle"
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the names in this pickle cannot be changed alone: {reason}",
+            where=where,
+            help="load it with torch, save its state dict alone, and rename that. Nothing was written",
+        )
+
+
+# Recognition
+
+
+class NoSuchPath(FileError):
+    """There is nothing at the path."""
+
+    code = "no-such-path"
+
+    def __init__(self, path: object, folder: str, nearest: Sequence[str]) -> None:
+        self.path, self.folder, self.nearest = str(path), folder, tuple(nearest)
+        offer = f"did you mean {_either(self.nearest)}?" if nearest else f"'ls {_in_shell(folder)}' shows what is there"
+        super().__init__(f"'{path}' does not exist", where=f"{path}", help=offer)
+
+
+class CannotRead(FileError):
+    """The system does not let the path be read."""
+
+    code = "cannot-read"
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(
+            f"'{path}' cannot be read: {reason}",
+            where=f"{path}",
+            help=f"'ls -ld {_in_shell(str(path))}' shows who may read it",
+        )
+
+
+class NotACheckpoint(FileError):
+    """The file or folder is something else than a checkpoint."""
+
+    code = "not-a-checkpoint"
+
+
+class GitLfsPointer(NotACheckpoint):
+    """A text file that Git LFS leaves in the place of a large file."""
+
+    def __init__(self, path: object, size: int, meant: int | None) -> None:
+        self.path, self.meant = str(path), meant
+        stands_for = "" if meant is None else f", not the file of {meant:,} bytes that it stands for"
+        super().__init__(
+            f"this is a Git LFS pointer of {size:,} bytes{stands_for}",
+            where=f"{path}",
+            help="run 'git lfs pull' in its folder, then try again",
+        )
+
+
+class HtmlPage(NotACheckpoint):
+    """A web page, where a download was to give a file."""
+
+    def __init__(self, path: object, title: str) -> None:
+        self.path, self.title = str(path), title
+        titled = f" titled '{title}'" if title else ""
+        super().__init__(
+            f"this is an HTML page{titled}, not a checkpoint",
+            where=f"{path}",
+            help="download the file itself: on a model hub the address has '/resolve/' in it, not '/blob/', and "
+            "a private file needs a login",
+        )
+
+
+class EmptyFile(NotACheckpoint):
+    """A file of no bytes, or of zeros where the content should begin."""
+
+    def __init__(self, path: object, n_bytes: int) -> None:
+        self.path, self.n_bytes = str(path), n_bytes
+        found = f"the file begins with zeros ({n_bytes:,} bytes in all)" if n_bytes else "the file is empty (0 bytes)"
+        super().__init__(
+            found, where=f"{path}", help="get the file again: the download, copy or save that made it did not finish"
+        )
+
+
+class ForeignFile(NotACheckpoint):
+    """A file of a known format that is not read here."""
+
+    def __init__(self, path: object, kind: str, advice: str) -> None:
+        self.path, self.kind = str(path), kind
+        super().__init__(f"this is {kind}, not a PyTorch checkpoint", where=f"{path}", help=advice)
+
+
+class JsonWithoutTensors(NotACheckpoint):
+    """A JSON file that is neither a manifest nor the index of shards."""
+
+    def __init__(self, path: object, what: str, members: Sequence[str], beside: Sequence[str]) -> None:
+        self.path, self.members, self.beside = str(path), tuple(members), tuple(beside)
+        beside_help = f"the weights may be beside it: name {_either(self.beside)}"
+        super().__init__(
+            f"this is {what}: it lists no tensors",
+            where=f"{path}",
+            evidence=[f"its members: {', '.join(self.members[:8])}"] if members else [],
+            help=beside_help
+            if beside
+            else "name the file that holds the weights, or what 'ckptnames ls --json' printed",
+        )
+
+
+class PlainText(NotACheckpoint):
+    """A text file."""
+
+    def __init__(self, path: object, first_line: str) -> None:
+        self.path, self.first_line = str(path), first_line
+        super().__init__(
+            "this is plain text, not a checkpoint",
+            where=f"{path}",
+            evidence=[f"it begins: {first_line}"],
+            help="name the file that holds the weights",
+        )
+
+
+class UnknownBytes(NotACheckpoint):
+    """A file that begins like no format that is known here."""
+
+    def __init__(self, path: object, head: bytes, n_bytes: int) -> None:
+        self.path, self.head = str(path), head
+        super().__init__(
+            f"no checkpoint format begins like this file of {n_bytes:,} bytes",
+            where=f"{path}",
+            evidence=[f"its first bytes: {head[:16].hex(' ')}"],
+            help="name a file that torch.save or safetensors wrote; if it is one, get it again: this copy is damaged",
+        )
+
+
+class SpecialFile(NotACheckpoint):
+    """A pipe, device or socket: it has no size, and cannot be read in any order."""
+
+    def __init__(self, path: object, kind: str) -> None:
+        self.path, self.kind = str(path), kind
+        super().__init__(
+            f"this is {kind}, not a file", where=f"{path}", help="write its content to a file, and name that"
+        )
+
+
+class NoCheckpointInFolder(NotACheckpoint):
+    """A folder that holds no checkpoint."""
+
+    def __init__(self, path: object, names: Sequence[str], below: Sequence[str]) -> None:
+        self.path, self.names, self.below = str(path), tuple(names), tuple(below)
+        holds = f"its {len(self.names)} entries are none" if names else "it is empty"
+        super().__init__(
+            f"no checkpoint stands in this folder: {holds}",
+            where=f"{path}",
+            evidence=names,
+            help=f"name a folder below it: {_either(self.below)}"
+            if below
+            else "name the file or folder of the weights",
+        )
+
+
+class UnsupportedFormat(FileError):
+    """A checkpoint in a format that is known by name, and not read."""
+
+    code = "unsupported-format"
+
+    def __init__(self, path: object, format: str, advice: str) -> None:
+        self.path, self.format = str(path), format
+        super().__init__(f"this is {format}, which is not read yet", where=f"{path}", help=advice)
+
+
+class InvalidManifest(FileError):
+    """A manifest that does not say what its tensors are."""
+
+    code = "invalid-manifest"
+
+    def __init__(self, path: object, key: str | None, reason: str) -> None:
+        self.path, self.key, self.reason = str(path), key, reason
+        subject = "the manifest" if key is None else f"the entry of '{key}'"
+        super().__init__(
+            f"{subject} {reason}",
+            where=f"{path}",
+            help='write each tensor as {"dtype": "F32", "shape": [10, 4]}, as \'ckptnames ls --json\' does',
+        )
+
+
+class NotATorchError(FileError):
+    """A text in which torch reports no missing or unexpected key."""
+
+    code = "not-a-torch-error"
+
+    def __init__(self, name: str, n_lines: int) -> None:
+        self.name, self.n_lines = name, n_lines
+        super().__init__(
+            f"none of these {n_lines} lines is an error message of load_state_dict" if n_lines else "the text is empty",
+            where=name,
+            help="paste the message from 'Error(s) in loading state_dict for …' to its end: it has "
+            "'Missing key(s)', 'Unexpected key(s)' or 'size mismatch for'",
+        )
+
+
+# Safetensors
+
+
+class CutShort(FileError):
+    """A file that is shorter than its own header says."""
+
+    code = "cut-short"
+
+    def __init__(self, path: object, expected: int, actual: int) -> None:
+        self.path, self.expected, self.actual = str(path), expected, actual
+        super().__init__(
+            f"the file is cut short: its header speaks of {expected:,} bytes, the file has {actual:,}",
+            where=f"{path}",
+            help=f"get the file again: the last {expected - actual:,} bytes are missing",
+        )
+
+
+class CorruptSafetensors(FileError):
+    """A safetensors header that does not hold."""
+
+    code = "corrupt-checkpoint"
+
+    def __init__(self, path: object, found: str, advice: str = "get the file again from where it came") -> None:
+        self.path = str(path)
+        super().__init__(found, where=f"{path}", help=f"{advice}: safetensors itself refuses it too")
+
+
+class HeaderTooLong(CorruptSafetensors):
+    """A header beyond the limit of the format."""
+
+    def __init__(self, path: object, length: int, limit: int) -> None:
+        self.length, self.limit = length, limit
+        super().__init__(path, f"the header is said to be {length:,} bytes long; at most {limit:,} are allowed")
+
+
+class MalformedHeader(CorruptSafetensors):
+    """A header that is not the JSON that it should be."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.reason = reason
+        super().__init__(path, f"the header of the file is malformed: {reason}")
+
+
+class MalformedEntry(CorruptSafetensors):
+    """A tensor that the header does not describe as it should."""
+
+    def __init__(self, path: object, key: str, member: str, value: object, wanted: str) -> None:
+        self.key, self.member, self.value = key, member, value
+        super().__init__(path, f"{member} of tensor '{key}' is {value!r:.60}, not {wanted}")
+
+
+class UnknownDtype(CorruptSafetensors):
+    """A dtype that safetensors does not have."""
+
+    def __init__(self, path: object, key: str, dtype: str, known: Sequence[str]) -> None:
+        self.key, self.dtype = key, dtype
+        super().__init__(
+            path,
+            f"tensor '{key}' has the unknown dtype {dtype!r:.60}",
+            f"write it again with a dtype of safetensors ({', '.join(known)})",
+        )
+
+
+class WrongByteCount(CorruptSafetensors):
+    """A tensor whose byte range does not fit its dtype and shape."""
+
+    def __init__(
+        self, path: object, key: str, dtype: str, shape: Sequence[int], needed: int, start: int, end: int
+    ) -> None:
+        self.key, self.needed, self.start, self.end = key, needed, start, end
+        super().__init__(
+            path,
+            f"tensor '{key}' needs {needed:,} bytes ({dtype} {_shape(shape)}), "
+            f"but its range {start:,}..{end:,} has {end - start:,}",
+        )
+
+
+class TensorTooLarge(CorruptSafetensors):
+    """A shape that no file can hold, or that ends inside a byte."""
+
+    def __init__(self, path: object, key: str, dtype: str, shape: Sequence[int], reason: str) -> None:
+        self.key = key
+        super().__init__(path, f"tensor '{key}' ({dtype} {_shape(shape)}) {reason}")
+
+
+class Hole(CorruptSafetensors):
+    """Bytes that no tensor claims."""
+
+    def __init__(self, path: object, key: str, start: int, end: int) -> None:
+        self.key, self.start, self.end = key, start, end
+        super().__init__(path, f"bytes {start:,}..{end:,} before tensor '{key}' are claimed by no tensor")
+
+
+class Overlap(CorruptSafetensors):
+    """Bytes that two tensors claim."""
+
+    def __init__(self, path: object, key: str, other: str, start: int, end: int) -> None:
+        self.key, self.other, self.start, self.end = key, other, start, end
+        super().__init__(path, f"tensors '{other}' and '{key}' overlap: both claim bytes {start:,}..{end:,}")
+
+
+class TrailingBytes(CorruptSafetensors):
+    """Bytes after the last tensor."""
+
+    def __init__(self, path: object, expected: int, actual: int) -> None:
+        self.expected, self.actual = expected, actual
+        super().__init__(
+            path,
+            f"{actual - expected:,} bytes follow the last tensor: "
+            f"the header speaks of {expected:,} bytes, the file has {actual:,}",
+        )
+
+
+class DuplicateKey(FileError):
+    """A key that stands twice where it may stand once."""
+
+    code = "duplicate-key"
+
+    def __init__(self, path: object, key: str, places: Sequence[str] = ()) -> None:
+        self.path, self.key, self.places = str(path), key, tuple(places)
+        super().__init__(
+            f"the key '{key}' stands in {_either(places, 'and')}" if places else f"the key '{key}' stands there twice",
+            where=f"{path}",
+            help="write the checkpoint again: readers differ in which of the two they take",
+        )
+
+
+class ReservedName(PlanError):
+    """A tensor cannot have the name that the format keeps for itself."""
+
+    code = "reserved-name"
+
+    def __init__(self, path: object, key: str, name: str) -> None:
+        self.path, self.key, self.name = str(path), key, name
+        super().__init__(
+            f"'{key}' would become '{name}', which safetensors keeps for its metadata",
+            where=f"{path}",
+            help="give the tensor another name. Nothing was written",
+        )
+
+
+# Folders
+
+
+class SeveralCheckpoints(FileError):
+    """A folder with more than one checkpoint: they are never merged, and none is taken by guess."""
+
+    code = "several-checkpoints"
+
+    def __init__(self, path: object, candidates: Sequence[tuple[str, str]]) -> None:
+        self.path, self.candidates = str(path), tuple(candidates)
+        super().__init__(
+            f"this folder holds {len(self.candidates)} checkpoints",
+            where=f"{path}",
+            evidence=[f"{_in_shell(each)}   {what}" for each, what in self.candidates],
+            help=f"name one of them, as in: ckptnames ls {_in_shell(self.candidates[0][0])}",
+        )
+
+
+class MissingShard(FileError):
+    """A shard that the index names, or that the names of its neighbours imply, is not there."""
+
+    code = "missing-shard"
+
+    def __init__(self, path: object, shards: Sequence[str], n_shards: int, n_keys: int | None) -> None:
+        self.path, self.shards, self.n_keys = str(path), tuple(shards), n_keys
+        with_keys = "" if n_keys is None else f", with {n_keys} keys"
+        super().__init__(
+            f"{len(self.shards)} of {n_shards} shards are missing{with_keys}",
+            where=f"{path}",
+            evidence=self.shards,
+            help=f"get '{self.shards[0]}' into the same folder"
+            + (f", and {len(self.shards) - 1} more" if len(self.shards) > 1 else ""),
+        )
+
+
+class InvalidIndex(FileError):
+    """An index of shards that does not say which shard holds which key."""
+
+    code = "invalid-index"
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(
+            f"the index {reason}",
+            where=f"{path}",
+            help="get the index again from where it came, or name one of the shards instead",
+        )
+
+
+class IndexMismatch(FileError):
+    """The index says that a shard holds keys which are not in it."""
+
+    code = "index-mismatch"
+
+    def __init__(self, path: object, absent: Sequence[tuple[str, str]]) -> None:
+        self.path, self.absent = str(path), tuple(absent)
+        count = "1 key that is" if len(self.absent) == 1 else f"{len(self.absent)} keys that are"
+        super().__init__(
+            f"the index names {count} not in the shard that it gives",
+            where=f"{path}",
+            evidence=[f"'{key}' is not in {shard}" for key, shard in self.absent],
+            help="get the index and its shards again from one place: they do not belong together",
+        )
+
+
+class UnsafePath(FileError):
+    """An index points outside its folder."""
+
+    code = "unsafe-path"
+
+    def __init__(self, path: object, name: str) -> None:
+        self.path, self.name = str(path), name
+        super().__init__(
+            f"the index names a shard outside its folder: '{name}'",
+            where=f"{path}",
+            help="move the shard beside the index, and write its bare name there",
+        )
+
+
+# Writing
+
+
+class OutputExists(FileError):
+    """The output is there already."""
+
+    code = "output-exists"
+
+    def __init__(self, out: object) -> None:
+        self.path = str(out)
+        super().__init__(
+            f"'{out}' exists",
+            where=f"{out}",
+            help="choose another name, or add --force to replace it. Nothing was written",
+        )
+
+
+class OutputHoldsMore(FileError):
+    """A folder to be replaced holds things that the new checkpoint would not bring back."""
+
+    code = "output-holds-more"
+
+    def __init__(self, out: object, names: Sequence[str]) -> None:
+        self.path, self.names = str(out), tuple(names)
+        super().__init__(
+            f"replacing '{out}' would lose {len(self.names)} of its entries",
+            where=f"{out}",
+            evidence=self.names,
+            help="choose another name for the output. Nothing was written",
+        )
+
+
+class OutputIsSource(FileError):
+    """The output is the source, under this name or another."""
+
+    code = "output-is-source"
+
+    def __init__(self, out: object, source: object) -> None:
+        self.path, self.source = str(out), str(source)
+        same = "the source" if self.path == self.source else f"the source '{source}' under another name"
+        super().__init__(f"'{out}' is {same}", where=f"{out}", help="choose another name. Nothing was written")
+
+
+class FormatMismatch(FileError):
+    """The name of the output promises another format than the one that is written."""
+
+    code = "format-mismatch"
+
+    def __init__(self, out: object, promised: str, format: str, extensions: Sequence[str]) -> None:
+        self.path, self.promised, self.format = str(out), promised, format
+        fits = f"name it {_either([f'…{e}' for e in extensions])}" if extensions else "name a folder, with no extension"
+        super().__init__(
+            f"'{out}' is a name for {promised}, but the output is {format} like its source",
+            where=f"{out}",
+            help=f"{fits}: 'fix' changes names, not formats. Nothing was written",
+        )
+
+
+class CannotWrite(FileError):
+    """The system does not let the output be written."""
+
+    code = "cannot-write"
+
+    def __init__(self, out: object, reason: str) -> None:
+        self.path, self.reason = str(out), reason
+        super().__init__(
+            f"'{out}' cannot be written: {reason}",
+            where=f"{out}",
+            help="choose an output in a folder that exists and that you may write to. Nothing was left behind",
+        )
+
+
+class NoSpace(CannotWrite):
+    """The disk is too full for the output."""
+
+    def __init__(self, out: object, needed: int, free: int) -> None:
+        self.needed, self.free = needed, free
+        FileError.__init__(
+            self,
+            f"'{out}' needs {needed:,} bytes, and the disk has {free:,} free",
+            where=f"{out}",
+            help="free some space, or choose an output on another disk. Nothing was left behind",
+        )
+        self.path, self.reason = str(out), "no space"
+
+
+class SourceChanged(FileError):
+    """Someone wrote to the source while it was copied."""
+
+    code = "source-changed"
+
+    def __init__(self, path: object) -> None:
+        self.path = str(path)
+        super().__init__(
+            f"'{path}' changed while it was read",
+            where=f"{path}",
+            help="wait until whatever writes to it is done, and run this again. Nothing was left behind",
+        )
+
+
+class PayloadDiffers(FileError):
+    """Bytes that were copied do not read back as they stand in the source."""
+
+    code = "payload-differs"
+
+    def __init__(self, path: object, position: int, source: object, start: int) -> None:
+        self.path, self.position, self.source, self.start = str(path), position, str(source), start
+        super().__init__(
+            f"byte {position:,} of what was written differs from byte {start:,} of '{source}'",
+            where=f"{path}",
+            help="check the disk, and write to another one. The output was removed and the source is untouched",
+        )
+
+
+# Fixing
+
+
+class PartialPrefix(PlanError):
+    """A prefix to strip stands on some of the keys only."""
+
+    code = "partial-prefix"
+
+    def __init__(self, path: str, prefix: str, carriers: Sequence[str], rest: Sequence[str]) -> None:
+        self.prefix, self.carriers, self.rest = prefix, tuple(carriers), tuple(rest)
+        n = len(self.carriers) + len(self.rest)
+        super().__init__(
+            f"'{prefix}.' stands on {len(self.carriers)} of {n} keys, not on all",
+            where=path,
+            evidence=[
+                *(f"with:    {key}" for key in self.carriers[:2]),
+                *(f"without: {key}" for key in self.rest[:2]),
+            ],
+            help=f"to strip it where it stands: --rule '{prefix}.** -> **'. Nothing was written",
+        )
+
+
+class AmbiguousInference(PlanError):
+    """Several copies in the source fit the target equally well."""
+
+    code = "ambiguous-inference"
+
+    def __init__(self, path: str, choices: Sequence[tuple[str, str, int]]) -> None:
+        self.choices = tuple(choices)
+        lines = [f"{strip}.** -> {add + '.' if add else ''}**   {n} keys" for strip, add, n in self.choices]
+        super().__init__(
+            f"{len(self.choices)} copies in this checkpoint fit the target equally well",
+            where=path,
+            evidence=lines,
+            help=f"name the one you want: --rule '{lines[0].split('   ')[0]}' --drop-unexpected. Nothing was written",
+        )
+
+
+class CannotRename(PlanError):
+    """The source holds content that no rename turns into the target's weights."""
+
+    code = "cannot-rename"
+
+    def __init__(self, path: str, code: str, message: str, keys: Sequence[str], help: str) -> None:
+        self.reason, self.keys = code, tuple(keys)
+        super().__init__(message, where=path, evidence=keys, help=f"{help}. Nothing was written")
+
+
+class ReadbackDiffers(FileError):
+    """The file that was written does not read back as planned; it was removed."""
+
+    code = "readback-differs"
+
+    def __init__(self, path: object, key: str, what: str) -> None:
+        self.path, self.key = str(path), key
+        super().__init__(
+            f"the written file reads back wrong: '{key}' {what}",
+            where=f"{path}",
+            help="report this as a bug of ckptnames, with the output of 'ckptnames ls' on the source. "
+            "The file was removed and the source is untouched",
         )

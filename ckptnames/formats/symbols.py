@@ -1,0 +1,143 @@
+"""What a pickle says, as inert values: names where it says a class or function, records where it says a call.
+
+``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``tuple`` and ``list`` stand for themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Text(str):
+    """A string that remembers which bytes of the pickle pushed it: ``start`` to ``end`` of one opcode."""
+
+    __slots__ = ("end", "start")
+    start: int
+    end: int
+
+    @classmethod
+    def at(cls, text: str, start: int, end: int) -> Text:
+        """Make the string that the opcode in ``start:end`` pushes."""
+        made = cls(text)
+        made.start = start
+        made.end = end
+        return made
+
+
+class Global:
+    """The name of a class or function. It is never looked up.
+
+    >>> Global("os", "system").path
+    'os.system'
+    """
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    @property
+    def path(self) -> str:
+        """The name with its module."""
+        return f"{self.module}.{self.name}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Global) and self.module == other.module and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash((self.module, self.name))
+
+    def __repr__(self) -> str:
+        return f"Global({self.path})"
+
+
+class PersistentId:
+    """A reference to something outside the pickle: in torch files, a storage."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Write(NamedTuple):
+    """One item as the pickle wrote it, overwritten or not. Kept only while tracing.
+
+    ``end`` is the byte at which the value stands complete on the stack, or ``None`` where that was not seen (the next
+    key is no plain string, or the items came as a list of pairs).
+    """
+
+    key: Any
+    value: Any
+    end: int | None
+
+
+_NO_PLACES: dict[str, int] = {}
+
+
+class Mapping:
+    """What ``Dict`` and ``Object`` share: items in the order they came, a later value of a string key in its place."""
+
+    __slots__ = ("_list", "_places", "items", "state", "writes")
+
+    def __init__(self) -> None:
+        self.items: Sequence[tuple[Any, Any]] = ()
+        self.state: Any = None
+        """What BUILD gave: ``{'_metadata': …}`` for a state dict, the attributes of an instance."""
+        self.writes: list[Write] | None = None
+        # Most objects never get an item, and a checkpoint has several for each tensor.
+        self._list: list[tuple[Any, Any]] | None = None
+        self._places: dict[str, int] = _NO_PLACES
+
+    def put(self, key: Any, value: Any) -> None:
+        """Add an item, or replace the one of that string key."""
+        if self._list is None:
+            self.items = self._list = []
+            self._places = {}
+        # Other keys are not compared: hashing a tuple that a pickle made can exhaust the C stack.
+        if isinstance(key, str):
+            at = self._places.setdefault(key, len(self._list))
+            if at < len(self._list):
+                self._list[at] = (self._list[at][0], value)
+                return
+        self._list.append((key, value))
+
+    def get(self, key: str) -> Any:
+        """Give the value of a string key, or ``None``."""
+        at = self._places.get(key)
+        return None if at is None else self.items[at][1]
+
+
+class Dict(Mapping):
+    """A ``dict``, or an ``OrderedDict``: its ordered items."""
+
+    __slots__ = ("cls",)
+
+    def __init__(self, cls: str = "dict") -> None:
+        super().__init__()
+        self.cls = cls
+
+
+class Object(Mapping):
+    """Anything else that a call makes: the callable and its arguments, and what was added to the result."""
+
+    __slots__ = ("args", "callable", "elements")
+
+    def __init__(self, callable: Any, args: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.callable = callable
+        self.args = args
+        self.elements: list[Any] | None = None
+        """What APPEND and ADDITEMS gave: the members of a list subclass or a set."""
+
+    @property
+    def cls(self) -> Any:
+        """The class of the object where the callable is one that makes instances, else the callable itself."""
+        if isinstance(self.callable, Global) and self.callable.name in _MAKERS and self.args:
+            return self.args[0]
+        return self.callable
+
+
+_MAKERS = ("_reconstructor", "__newobj__", "__newobj_ex__")
