@@ -231,6 +231,28 @@ class PickleLimit(FileError):
         )
 
 
+class ZipCutShort(CorruptCheckpoint):
+    """A zip archive without its end: the directory stands last, so nothing of it is left."""
+
+    def __init__(self, path: object, n_bytes: int) -> None:
+        self.path, self.n_bytes = str(path), n_bytes
+        super().__init__(
+            f"the file is cut short: it begins as a zip archive, and its directory is not in its {n_bytes:,} bytes",
+            where=f"{path}",
+            help="get the file again: the download, copy or save that made it did not finish",
+        )
+
+
+class CorruptZip(CorruptCheckpoint):
+    """A zip archive whose directory does not hold."""
+
+    def __init__(self, path: object, found: str) -> None:
+        self.path, self.found = str(path), found
+        super().__init__(
+            f"the zip archive is damaged: {found}", where=f"{path}", help="get the file again from where it came"
+        )
+
+
 # Rewriting
 
 

@@ -68,7 +68,7 @@ def _empty_dict(machine: Machine, pos: int) -> int:
 def _dict(machine: Machine, pos: int) -> int:
     flat = machine.since_mark()
     machine.stack.append(Dict())
-    _put_all(machine, flat, pos - 1)
+    _put_all(machine, flat)
     return pos
 
 
@@ -106,24 +106,23 @@ def _appends(machine: Machine, pos: int) -> int:
     return pos
 
 
-def _put_all(machine: Machine, flat: list[Any], end: int) -> None:
+def _put_all(machine: Machine, flat: list[Any]) -> None:
     target = machine.mapping()
     if len(flat) % 2:
         raise Malformed("a key has no value")
     for at in range(0, len(flat), 2):
-        after = flat[at + 2].start if at + 2 < len(flat) and isinstance(flat[at + 2], Text) else None
-        machine.put(target, flat[at], flat[at + 1], end if at + 2 == len(flat) else after)
+        target.put(flat[at], flat[at + 1])
 
 
 def _setitem(machine: Machine, pos: int) -> int:
     value = machine.stack.pop()
     key = machine.stack.pop()
-    machine.put(machine.mapping(), key, value, pos - 1)
+    machine.mapping().put(key, value)
     return pos
 
 
 def _setitems(machine: Machine, pos: int) -> int:
-    _put_all(machine, machine.since_mark(), pos - 1)
+    _put_all(machine, machine.since_mark())
     return pos
 
 

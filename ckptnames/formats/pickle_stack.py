@@ -6,7 +6,7 @@ import mmap
 from typing import Any, NamedTuple, NoReturn
 
 from ckptnames.errors import PickleLimit
-from ckptnames.formats.symbols import Dict, Global, Mapping, Object, Text, Write
+from ckptnames.formats.symbols import Dict, Global, Mapping, Object, Text
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
@@ -111,16 +111,8 @@ class Machine:
             for pair in pairs:
                 if not isinstance(pair, list | tuple) or len(pair) != 2:
                     return Object(Global("collections", "OrderedDict"), args)
-                self.put(made, pair[0], pair[1], None)
+                made.put(pair[0], pair[1])
         return made
-
-    def put(self, target: Mapping, key: Any, value: Any, end: int | None) -> None:
-        """Give a mapping an item."""
-        target.put(key, value)
-        if self.traced:
-            if target.writes is None:
-                target.writes = []
-            target.writes.append(Write(key, value, end))
 
     def mapping(self) -> Mapping:
         """Give the top of the stack where items can be put into it."""

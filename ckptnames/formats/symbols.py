@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 
 class Text(str):
@@ -62,31 +62,20 @@ class PersistentId:
         self.value = value
 
 
-class Write(NamedTuple):
-    """One item as the pickle wrote it, overwritten or not. Kept only while tracing.
-
-    ``end`` is the byte at which the value stands complete on the stack, or ``None`` where that was not seen (the next
-    key is no plain string, or the items came as a list of pairs).
-    """
-
-    key: Any
-    value: Any
-    end: int | None
-
-
 _NO_PLACES: dict[str, int] = {}
 
 
 class Mapping:
     """What ``Dict`` and ``Object`` share: items in the order they came, a later value of a string key in its place."""
 
-    __slots__ = ("_list", "_places", "items", "state", "writes")
+    __slots__ = ("_list", "_places", "items", "repeated", "state")
 
     def __init__(self) -> None:
         self.items: Sequence[tuple[Any, Any]] = ()
         self.state: Any = None
         """What BUILD gave: ``{'_metadata': …}`` for a state dict, the attributes of an instance."""
-        self.writes: list[Write] | None = None
+        self.repeated: list[str] | tuple[()] = ()
+        """String keys that the pickle writes once more: each such opcode makes the item again."""
         # Most objects never get an item, and a checkpoint has several for each tensor.
         self._list: list[tuple[Any, Any]] | None = None
         self._places: dict[str, int] = _NO_PLACES
@@ -101,6 +90,9 @@ class Mapping:
             at = self._places.setdefault(key, len(self._list))
             if at < len(self._list):
                 self._list[at] = (self._list[at][0], value)
+                if isinstance(self.repeated, tuple):
+                    self.repeated = []
+                self.repeated.append(key)
                 return
         self._list.append((key, value))
 
