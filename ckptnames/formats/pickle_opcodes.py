@@ -12,9 +12,11 @@ from ckptnames.formats.pickle_scalars import (
     push_binbytes8,
     push_binfloat,
     push_binint,
+    push_binint2,
     push_binstring,
     push_binunicode8,
     push_buffer,
+    push_false,
     push_float,
     push_int,
     push_long,
@@ -29,7 +31,7 @@ from ckptnames.formats.pickle_scalars import (
     push_unicode,
 )
 from ckptnames.formats.pickle_stack import Machine, Malformed, described
-from ckptnames.formats.symbols import Dict, Global, Mapping, Object, PersistentId, Text
+from ckptnames.formats.symbols import Dict, Global, Mapping, Object, Text
 
 Opcode = Callable[[Machine, int], int]
 """Takes the machine and the position after the opcode's byte; gives the position of the next opcode."""
@@ -40,8 +42,18 @@ _u8 = Struct("<Q").unpack_from
 # Containers
 
 
+def _empty_tuple(machine: Machine, pos: int) -> int:
+    machine.stack.append(())
+    return pos
+
+
 def _tuple1(machine: Machine, pos: int) -> int:
     machine.stack[-1] = (machine.stack[-1],)
+    return pos
+
+
+def _tuple2(machine: Machine, pos: int) -> int:
+    machine.stack[-2:] = ((machine.stack[-2], machine.stack[-1]),)
     return pos
 
 
@@ -170,16 +182,10 @@ def _memoize(machine: Machine, pos: int) -> int:
 # Globals and calls
 
 
-def _global_of(module: Any, name: Any) -> Global:
-    if not isinstance(module, str) or not isinstance(name, str):
-        raise Malformed("a global has no name")
-    return Global(str(module), str(name))
-
-
 def _two_lines(machine: Machine, pos: int) -> tuple[Global, int]:
     module = machine.line(pos)
     name = machine.line(pos + len(module) + 1)
-    return Global(str(module, "utf-8"), str(name, "utf-8")), pos + len(module) + len(name) + 2
+    return machine.named(str(module, "utf-8"), str(name, "utf-8")), pos + len(module) + len(name) + 2
 
 
 def _global(machine: Machine, pos: int) -> int:
@@ -190,14 +196,17 @@ def _global(machine: Machine, pos: int) -> int:
 
 def _stack_global(machine: Machine, pos: int) -> int:
     name = machine.stack.pop()
-    machine.stack[-1] = _global_of(machine.stack[-1], name)
+    module = machine.stack[-1]
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise Malformed("a global has no name")
+    machine.stack[-1] = machine.named(str(module), str(name))
     return pos
 
 
 def _extension(machine: Machine, pos: int, size: int) -> int:
     code = int.from_bytes(machine.take(pos, size), "little")
     # The registry of copyreg is the writer's; here the number is all there is to know.
-    machine.stack.append(Global("copyreg", f"extension {code}"))
+    machine.stack.append(machine.named("copyreg", f"extension {code}"))
     return pos + size
 
 
@@ -254,8 +263,13 @@ def _build(machine: Machine, pos: int) -> int:
 def _persid(machine: Machine, pos: int) -> int:
     line = machine.line(pos)
     machine.push_text(str(line, "utf-8"), pos - 1, pos + len(line) + 1)
-    machine.stack[-1] = PersistentId(machine.stack[-1])
+    machine.stack[-1] = machine.refer(machine.stack[-1])
     return pos + len(line) + 1
+
+
+def _binpersid(machine: Machine, pos: int) -> int:
+    machine.stack[-1] = machine.refer(machine.stack[-1])
+    return pos
 
 
 # The frame of a pickle
@@ -280,7 +294,7 @@ def _unknown(machine: Machine, pos: int) -> int:
 
 _TABLE: dict[int, tuple[str, Opcode | None]] = {
     0x28: ("MARK", None),
-    0x29: ("EMPTY_TUPLE", None),
+    0x29: ("EMPTY_TUPLE", _empty_tuple),
     0x2E: ("STOP", None),
     0x30: ("POP", _pop),
     0x31: ("POP_MARK", _pop_mark),
@@ -293,10 +307,10 @@ _TABLE: dict[int, tuple[str, Opcode | None]] = {
     0x4A: ("BININT", push_binint),
     0x4B: ("BININT1", None),
     0x4C: ("LONG", push_long),
-    0x4D: ("BININT2", None),
+    0x4D: ("BININT2", push_binint2),
     0x4E: ("NONE", push_none),
     0x50: ("PERSID", _persid),
-    0x51: ("BINPERSID", None),
+    0x51: ("BINPERSID", _binpersid),
     0x52: ("REDUCE", None),
     0x53: ("STRING", push_string),
     0x54: ("BINSTRING", push_binstring),
@@ -328,10 +342,10 @@ _TABLE: dict[int, tuple[str, Opcode | None]] = {
     0x83: ("EXT2", _ext2),
     0x84: ("EXT4", _ext4),
     0x85: ("TUPLE1", _tuple1),
-    0x86: ("TUPLE2", None),
+    0x86: ("TUPLE2", _tuple2),
     0x87: ("TUPLE3", _tuple3),
     0x88: ("NEWTRUE", push_true),
-    0x89: ("NEWFALSE", None),
+    0x89: ("NEWFALSE", push_false),
     0x8A: ("LONG1", push_long1),
     0x8B: ("LONG4", push_long4),
     0x8C: ("SHORT_BINUNICODE", push_short_binunicode),

@@ -12,7 +12,12 @@ from struct import Struct
 from ckptnames.errors import PickleLimit
 from ckptnames.formats.pickle_stack import Machine, Malformed
 
-_u4, _u8, _i4 = Struct("<I").unpack_from, Struct("<Q").unpack_from, Struct("<i").unpack_from
+_u2, _u4, _u8, _i4 = (
+    Struct("<H").unpack_from,
+    Struct("<I").unpack_from,
+    Struct("<Q").unpack_from,
+    Struct("<i").unpack_from,
+)
 _f8 = Struct(">d").unpack_from
 
 
@@ -27,6 +32,16 @@ def push_none(machine: Machine, pos: int) -> int:
 def push_true(machine: Machine, pos: int) -> int:
     machine.stack.append(True)
     return pos
+
+
+def push_false(machine: Machine, pos: int) -> int:
+    machine.stack.append(False)
+    return pos
+
+
+def push_binint2(machine: Machine, pos: int) -> int:
+    machine.stack.append(_u2(machine.data, pos)[0])
+    return pos + 2
 
 
 def push_binint(machine: Machine, pos: int) -> int:

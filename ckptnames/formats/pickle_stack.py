@@ -6,7 +6,7 @@ import mmap
 from typing import Any, NamedTuple, NoReturn
 
 from ckptnames.errors import PickleLimit
-from ckptnames.formats.symbols import Dict, Global, Mapping, Object, Text
+from ckptnames.formats.symbols import ORDERED_DICT, Dict, Global, Mapping, Object, PersistentId, Text
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
@@ -31,7 +31,21 @@ class Malformed(Exception):
 class Machine:
     """The stack, marks and memo of one run."""
 
-    __slots__ = ("copied", "data", "end", "limits", "marks", "memo", "position", "stack", "start", "traced", "where")
+    __slots__ = (
+        "copied",
+        "data",
+        "end",
+        "globals",
+        "limits",
+        "marks",
+        "memo",
+        "outside",
+        "position",
+        "stack",
+        "start",
+        "traced",
+        "where",
+    )
 
     def __init__(self, data: Buffer, start: int, limits: Limits, traced: bool, where: str) -> None:
         self.data = data
@@ -44,6 +58,8 @@ class Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.globals: dict[tuple[str, str], Global] = {}
+        self.outside: list[PersistentId] = []
         self.copied = 0
 
     def refuse_length(self, end: int) -> NoReturn:
@@ -93,11 +109,25 @@ class Machine:
         del self.stack[mark:]
         return taken
 
+    def named(self, module: str, name: str) -> Global:
+        """Give the one global of that name."""
+        known = self.globals.get((module, name))
+        if known is None:
+            known = ORDERED_DICT if (module, name) == ("collections", "OrderedDict") else Global(module, name)
+            self.globals[module, name] = known
+        return known
+
+    def refer(self, value: Any) -> PersistentId:
+        """Make a reference to something outside the pickle."""
+        reference = PersistentId(value)
+        self.outside.append(reference)
+        return reference
+
     def call(self, function: Any, args: Any) -> Any:
         """Record a call. Only ``collections.OrderedDict`` means something here."""
         if not isinstance(args, tuple):
             raise Malformed(f"a call has {type(args).__name__} for its arguments")
-        if isinstance(function, Global) and function.name == "OrderedDict" and function.module == "collections":
+        if function is ORDERED_DICT:
             return self.ordered_dict(args)
         return Object(function, args)
 
@@ -107,10 +137,10 @@ class Machine:
         if args:
             pairs = args[0]
             if not isinstance(pairs, list):
-                return Object(Global("collections", "OrderedDict"), args)
+                return Object(ORDERED_DICT, args)
             for pair in pairs:
                 if not isinstance(pair, list | tuple) or len(pair) != 2:
-                    return Object(Global("collections", "OrderedDict"), args)
+                    return Object(ORDERED_DICT, args)
                 made.put(pair[0], pair[1])
         return made
 

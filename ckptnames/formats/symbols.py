@@ -53,6 +53,9 @@ class Global:
         return f"Global({self.path})"
 
 
+ORDERED_DICT = Global("collections", "OrderedDict")
+
+
 class PersistentId:
     """A reference to something outside the pickle: in torch files, a storage."""
 
@@ -127,9 +130,13 @@ class Object(Mapping):
     @property
     def cls(self) -> Any:
         """The class of the object where the callable is one that makes instances, else the callable itself."""
-        if isinstance(self.callable, Global) and self.callable.name in _MAKERS and self.args:
-            return self.args[0]
-        return self.callable
+        cls = self.callable
+        if isinstance(cls, Global) and cls.name in _MAKERS and self.args:
+            cls = self.args[0]
+        if isinstance(cls, PersistentId) and isinstance(cls.value, tuple) and len(cls.value) > 1:
+            # A legacy file keeps the source text of a module's class beside its name.
+            cls = cls.value[1]
+        return cls
 
 
 _MAKERS = ("_reconstructor", "__newobj__", "__newobj_ex__")
