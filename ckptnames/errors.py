@@ -137,27 +137,13 @@ class CannotRewrite(FileError):
 # Operands and output
 
 
-class NoSuchFile(FileError):
-    """A path that does not exist: ``missing`` is its first part that does not, ``near`` what is spelled like it."""
+class EmptyPath(FileError):
+    """A path with nothing in it, as an unset shell variable gives."""
 
-    code = "no-such-file"
+    code = "empty-path"
 
-    def __init__(
-        self, path: str, missing: str = "", near: Sequence[str] = (), holds: Sequence[str] = (), link_to: str = ""
-    ) -> None:
-        self.path, self.missing, self.near, self.holds, self.link_to = path, missing, tuple(near), tuple(holds), link_to
-        if link_to:
-            message = f"'{path}' is a link to '{link_to}', which does not exist"
-        elif missing in ("", path):
-            message = f"'{path}' does not exist" if path else "the path is empty"
-        else:
-            message = f"'{path}' does not exist: there is no '{missing}'"
-        help = "give the path of a checkpoint: a file, a folder, or PATH#container"
-        if near:
-            help = f"did you mean {' or '.join(repr(name) for name in near)}?"
-        elif holds:
-            help = "give a path that exists; these do"
-        super().__init__(message, evidence=() if near else holds, help=help)
+    def __init__(self) -> None:
+        super().__init__("the path is empty", help="give the path of a checkpoint: a file, a folder, or PATH#container")
 
 
 class OperandNotSupported(FileError):
@@ -177,10 +163,36 @@ class NotAStateDict(FileError):
 
     def __init__(self, found: str, inner: Sequence[str]) -> None:
         self.found, self.inner = found, tuple(inner)
-        help = "pass a path, a Manifest, a model, or a dict of tensors by name"
-        if inner:
-            help = f"pass one of its entries, as in checkpoint[{inner[0]!r}]"
-        super().__init__(f"this is {found}, not a dict of tensors by name", evidence=[repr(k) for k in inner], help=help)
+        super().__init__(
+            f"this is {found}, not a dict of tensors by name",
+            evidence=[repr(key) for key in inner],
+            help=f"pass one of its entries, as in checkpoint[{inner[0]!r}]"
+            if inner
+            else "pass a path, a Manifest, a model, or a dict of tensors by name",
+        )
+
+
+class BadUsage(CkptnamesError):
+    """A command line that cannot be understood; ``command`` is as much of it as is sure."""
+
+    code = "bad-usage"
+
+    def __init__(self, message: str, command: str, help: str = "") -> None:
+        self.command = command
+        super().__init__(message, help=help or f"'{command} --help' shows what there is")
+
+
+class InternalError(CkptnamesError):
+    """An exception that should never have come this far."""
+
+    code = "internal-error"
+
+    def __init__(self, exception: BaseException) -> None:
+        self.exception_type = type(exception).__name__
+        super().__init__(
+            f"this is a bug in ckptnames: {self.exception_type}: {exception}",
+            help="report it with the command and all of this text",
+        )
 
 
 class UnwritableStdout(FileError):
@@ -208,11 +220,12 @@ class CorruptCheckpoint(FileError):
 class MalformedPickle(CorruptCheckpoint):
     """Bytes that should be a pickle make none."""
 
-    def __init__(self, where: str, reason: str, position: int) -> None:
-        self.reason, self.position = reason, position
+    def __init__(self, where: str, reason: str, position: int, named: Sequence[str] = ()) -> None:
+        self.reason, self.position, self.named = reason, position, tuple(named)
         super().__init__(
             f"the pickle breaks at byte {position}: {reason}",
             where=where,
+            evidence=[f"it names '{name}'; nothing of it was run" for name in named],
             help="get the file again from where it came: it is damaged, or was not written by torch.save",
         )
 
@@ -228,6 +241,74 @@ class PickleLimit(FileError):
             f"the pickle has {actual} {what}; at most {limit} are read",
             where=where,
             help="save the state dict alone, and read that: torch.save(model.state_dict(), 'weights.pt')",
+        )
+
+
+class MalformedTensor(CorruptCheckpoint):
+    """A call of torch's that makes no tensor with these arguments."""
+
+    def __init__(self, where: str, key: str, function: str) -> None:
+        self.key, self.function = key, function
+        super().__init__(
+            f"'{key}' is no tensor: '{function}' is called with what torch never writes",
+            where=where,
+            help="get the file again from where it came: it is damaged, or was not written by torch.save",
+        )
+
+
+class TensorBeyondStorage(CorruptCheckpoint):
+    """A tensor that reaches beyond the storage that it is a view of."""
+
+    def __init__(self, where: str, key: str, storage: str, needed: int, n_bytes: int) -> None:
+        self.key, self.storage, self.needed, self.n_bytes = key, storage, needed, n_bytes
+        super().__init__(
+            f"'{key}' reaches to byte {needed:,} of storage '{storage}', which has {n_bytes:,}",
+            where=where,
+            help="get the file again from where it came: it is damaged",
+        )
+
+
+class StorageNotThere(CorruptCheckpoint):
+    """A storage that is referred to, and not in the file with all its bytes."""
+
+    def __init__(self, where: str, storage: str, needed: int, n_bytes: int | None) -> None:
+        self.storage, self.needed, self.n_bytes = storage, needed, n_bytes
+        there = "is not in the file" if n_bytes is None else f"has {n_bytes:,} bytes in the file"
+        super().__init__(
+            f"storage '{storage}' of {needed:,} bytes {there}",
+            where=where,
+            help="get the file again: the download, copy or save that made it did not finish",
+        )
+
+
+class LegacyCutShort(CorruptCheckpoint):
+    """A legacy file that ends before its last storage does."""
+
+    def __init__(self, path: object, n_whole: int, n_storages: int, n_bytes: int, needed: int) -> None:
+        self.path, self.n_whole, self.n_storages, self.n_bytes, self.needed = (
+            str(path),
+            n_whole,
+            n_storages,
+            n_bytes,
+            needed,
+        )
+        super().__init__(
+            f"the file is cut short: storage {n_whole + 1} of {n_storages} goes to byte {needed:,}, "
+            f"the file has {n_bytes:,}",
+            where=f"{path}",
+            help="get the file again: the download, copy or save that made it did not finish",
+        )
+
+
+class MalformedLegacy(CorruptCheckpoint):
+    """A legacy file of torch whose parts do not fit each other."""
+
+    def __init__(self, path: object, found: str) -> None:
+        self.path, self.found = str(path), found
+        super().__init__(
+            f"the legacy torch file is damaged: {found}",
+            where=f"{path}",
+            help="get the file again from where it came",
         )
 
 
@@ -274,14 +355,20 @@ class UneditablePickle(FileError):
 
 
 class NoSuchPath(FileError):
-    """There is nothing at the path."""
+    """There is nothing at the path: ``missing`` is its first part that does not exist."""
 
     code = "no-such-path"
 
-    def __init__(self, path: object, folder: str, nearest: Sequence[str]) -> None:
-        self.path, self.folder, self.nearest = str(path), folder, tuple(nearest)
-        offer = f"did you mean {_either(self.nearest)}?" if nearest else f"'ls {_in_shell(folder)}' shows what is there"
-        super().__init__(f"'{path}' does not exist", where=f"{path}", help=offer)
+    def __init__(self, path: object, missing: object, nearest: Sequence[str], link_to: str = "") -> None:
+        self.path, self.missing, self.nearest, self.link_to = str(path), str(missing), tuple(nearest), link_to
+        found = f"'{path}' does not exist"
+        if link_to:
+            found = f"'{path}' is a link to '{link_to}', which does not exist"
+        elif self.missing != self.path:
+            found = f"'{path}' does not exist: there is no '{missing}'"
+        folder = _in_shell(self.missing.rpartition("/")[0] or ("/" if self.missing.startswith("/") else "."))
+        offer = f"did you mean {_either(self.nearest)}?" if nearest else f"'ls {folder}' shows what is there"
+        super().__init__(found, where=f"{path}", help=offer)
 
 
 class CannotRead(FileError):
@@ -428,6 +515,20 @@ class UnsupportedFormat(FileError):
         super().__init__(f"this is {format}, which is not read yet", where=f"{path}", help=advice)
 
 
+class MalformedJson(FileError):
+    """A JSON file that is none."""
+
+    code = "malformed-json"
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(
+            f"the JSON of this file is malformed: {reason}",
+            where=f"{path}",
+            help="get or write the file again: it is damaged, cut short, or was edited by hand",
+        )
+
+
 class InvalidManifest(FileError):
     """A manifest that does not say what its tensors are."""
 
@@ -458,13 +559,55 @@ class NotATorchError(FileError):
         )
 
 
+# Torch files without weights
+
+
+class NoTensorsByName(NotACheckpoint):
+    """A file of torch or pickle in which no mapping holds a tensor under a name."""
+
+    def __init__(self, path: object, root: str, contents: Sequence[str]) -> None:
+        self.path, self.root, self.contents = str(path), root, tuple(contents)
+        super().__init__(
+            f"this file holds no weights by name: it is {root}",
+            where=f"{path}",
+            evidence=contents,
+            help="name the file that holds the weights; it is often beside this one",
+        )
+
+
+class NotWrittenByTorch(NotACheckpoint):
+    """A pickle that torch.save did not write."""
+
+    def __init__(self, path: object, what: str, contents: Sequence[str]) -> None:
+        self.path, self.what, self.contents = str(path), what, tuple(contents)
+        super().__init__(
+            f"this is {what}, which torch.save did not write: it holds no weights of torch",
+            where=f"{path}",
+            evidence=contents,
+            help="name the file that holds the weights, as torch.save or safetensors wrote it",
+        )
+
+
+class UnsafePickle(FileError):
+    """A pickle without weights that calls what runs something."""
+
+    code = "unsafe-pickle"
+
+    def __init__(self, path: object, calls: Sequence[str]) -> None:
+        self.path, self.calls = str(path), tuple(calls)
+        super().__init__(
+            f"this pickle holds no weights, and calls '{calls[0]}'",
+            where=f"{path}",
+            evidence=[f"it also calls '{call}'" for call in calls[1:]],
+            help="delete the file, and get the weights from a source you trust. Nothing of it was run",
+        )
+
+
 # Safetensors
 
 
-class CutShort(FileError):
+class CutShort(CorruptCheckpoint):
     """A file that is shorter than its own header says."""
-
-    code = "cut-short"
 
     def __init__(self, path: object, expected: int, actual: int) -> None:
         self.path, self.expected, self.actual = str(path), expected, actual
@@ -475,10 +618,8 @@ class CutShort(FileError):
         )
 
 
-class CorruptSafetensors(FileError):
+class CorruptSafetensors(CorruptCheckpoint):
     """A safetensors header that does not hold."""
-
-    code = "corrupt-checkpoint"
 
     def __init__(self, path: object, found: str, advice: str = "get the file again from where it came") -> None:
         self.path = str(path)
@@ -853,3 +994,224 @@ class ReadbackDiffers(FileError):
             help="report this as a bug of ckptnames, with the output of 'ckptnames ls' on the source. "
             "The file was removed and the source is untouched",
         )
+
+
+# Rules
+
+
+class RuleSyntax(RuleError):
+    """A line of a rule file that is no rule."""
+
+    code = "rule-syntax"
+
+    def __init__(self, found: str, *, name: str, line: int, text: str, start: int, end: int, help: str) -> None:
+        self.name, self.line, self.text, self.start, self.end = name, line, text, start, end
+        indent, width = len(shown(text[:start])), len(shown(text[start:end]))
+        super().__init__(
+            found,
+            where=f"{name}:{line}:{start + 1}",
+            evidence=[text, " " * indent + "~" * (width - 1) + "^"],
+            help=help,
+        )
+
+
+class UnknownRulesVersion(RuleError):
+    """A rule file of a version that this program does not read."""
+
+    code = "rules-version"
+
+    def __init__(self, name: str, version: str) -> None:
+        self.name, self.version = name, version
+        super().__init__(
+            f"rules of version '{version}'; this ckptnames reads version 1",
+            where=f"{name}:1",
+            help="update ckptnames, or rewrite the file in version 1 and name that in its first line",
+        )
+
+
+class UnreadableRules(RuleError):
+    """A rule file that cannot be opened or is no text."""
+
+    code = "unreadable-rules"
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(
+            f"the rules cannot be read: {reason}",
+            where=f"{path}",
+            help="name a file of rules in UTF-8, one `source pattern -> target pattern` a line",
+        )
+
+
+class BadArithmetic(RuleError):
+    """A rule that would compute an index that no key can have."""
+
+    code = "bad-arithmetic"
+
+    def __init__(self, where: str, rule: str, key: str, expression: str, reason: str) -> None:
+        self.rule, self.key, self.expression, self.reason = rule, key, expression, reason
+        super().__init__(
+            f"'{{{expression}}}' {reason} for the key '{key}'",
+            where=where,
+            evidence=[rule],
+            help=f"put a rule for such keys before it, as in `{key} -> {key}`. Nothing was written",
+        )
+
+
+class NotInvertible(RuleError):
+    """Rules that cannot be undone, and the line that loses information."""
+
+    code = "not-invertible"
+
+    def __init__(self, where: str, rule: str, reason: str, help: str) -> None:
+        self.rule, self.reason = rule, reason
+        super().__init__(f"the rules cannot be inverted: {reason}", where=where, evidence=[rule], help=help)
+
+
+class CannotAllow(RuleError):
+    """A problem that cannot be accepted for some keys."""
+
+    code = "cannot-allow"
+
+    def __init__(self, problem: str, accepted: Sequence[str]) -> None:
+        self.problem, self.accepted = problem, tuple(accepted)
+        super().__init__(
+            f"'{problem}' is not a problem that can be allowed",
+            help=f"name one of these: {', '.join(accepted)}",
+        )
+
+
+class KeyCollision(PlanError):
+    """Several source keys would become one target key."""
+
+    code = "key-collision"
+
+    def __init__(self, target: str, claims: Sequence[tuple[str, str]], n_more: int = 0) -> None:
+        self.target, self.claims, self.n_more = target, tuple(claims), n_more
+        width = max(len(source) for source, _ in claims)
+        rows = [f"{source:<{width}}   {where}" for source, where in claims]
+        if n_more:
+            rows = [*rows[: _MAX_EVIDENCE - 1], f"… and {n_more} more collision{'s' if n_more > 1 else ''}"]
+        super().__init__(
+            f"{len(claims)} source keys would {'both' if len(claims) == 2 else 'all'} become '{target}'",
+            evidence=rows,
+            help=f"{self._cure()}. Nothing was written",
+        )
+
+    def _cure(self) -> str:
+        places = list(dict.fromkeys(where for _, where in self.claims))
+        kept = [source for source, where in self.claims if where == "identity"]
+        if kept:
+            return f"'{kept[0]}' has this name already: move it or leave it out with a rule, as in `{kept[0]} -> !drop`"
+        if len(places) == 1:
+            return f"put what tells these keys apart into the target of {places[0]}, as a slot"
+        return f"give {' and '.join(places[:2])} different targets"
+
+
+class OpenKey(PlanError):
+    """Keys that a rule marks as not decided."""
+
+    code = "open-key"
+
+    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+        self.keys = tuple(keys)
+        super().__init__(
+            f"{_count(len(keys), 'key')} not decided, the first is '{keys[0][0]}'",
+            evidence=[f"{key}   {where}" for key, where in keys],
+            help=f"replace `!open` in {keys[0][1]} by a target, or by `!drop`. Nothing was written",
+        )
+
+
+class UnmatchedRule(PlanError):
+    """Rules that match no key."""
+
+    code = "unmatched-rule"
+
+    def __init__(self, rules: Sequence[tuple[str, str, str]]) -> None:
+        self.rules = tuple(rules)
+        super().__init__(
+            f"{_count(len(rules), 'rule')} match{'es' if len(rules) == 1 else ''} no key",
+            evidence=[f"{where}   {rule}" + (f"   nearest: {near}" if near else "") for where, rule, near in rules],
+            help=f"correct {rules[0][0]}, or end it with ` ?` if it may match nothing. Nothing was written",
+        )
+
+
+class ShadowedRule(PlanError):
+    """Rules that never decide, because earlier ones take every key they match."""
+
+    code = "shadowed-rule"
+
+    def __init__(self, rules: Sequence[tuple[str, str, Sequence[str]]]) -> None:
+        self.rules = tuple(rules)
+        where, _, by = rules[0]
+        super().__init__(
+            f"{_count(len(rules), 'rule')} never decide{'s' if len(rules) == 1 else ''}: earlier lines take the keys",
+            evidence=[f"{where}   {rule}   taken by {', '.join(by[:3])}" for where, rule, by in rules],
+            help=f"move {where} above {by[0]}, or end it with ` ?` if that is meant. Nothing was written",
+        )
+
+
+class ShapeMismatch(PlanError):
+    """Tensors that would fill target keys of other shapes."""
+
+    code = "shape-mismatch"
+
+    def __init__(self, items: Sequence[tuple[str, str, tuple[int, ...], tuple[int, ...]]], pattern: str) -> None:
+        self.items, self.pattern = tuple(items), pattern
+        super().__init__(
+            f"{_count(len(items), 'tensor')} would fill a key of another shape",
+            evidence=[
+                f"{target}   source {_shape(source_shape)}, target {_shape(target_shape)}"
+                + ("" if source == target else f"   from {source}")
+                for source, target, source_shape, target_shape in items
+            ],
+            help=f"to leave them to the target's own values: --allow shape-mismatch={_in_shell(pattern)}. Nothing was written",
+        )
+
+
+class UnfilledTarget(PlanError):
+    """Target keys that nothing fills."""
+
+    code = "unfilled-target"
+
+    def __init__(self, keys: Sequence[str], n_target: int, suggestion: str = "") -> None:
+        self.keys, self.n_target, self.suggestion = tuple(keys), n_target, suggestion
+        super().__init__(
+            f"{len(keys)} of {_count(n_target, 'target key')} would stay unfilled",
+            evidence=keys,
+            help=(f"add the rule that fills it, perhaps `{suggestion}`" if suggestion else "add rules that fill them")
+            + ". Nothing was written",
+        )
+
+
+class SplitSiblings(PlanError):
+    """Tensors that would be parted from the companions that give them meaning."""
+
+    code = "split-siblings"
+
+    def __init__(self, items: Sequence[tuple[str, str, str]]) -> None:
+        self.items = tuple(items)
+        _, companion, expected = items[0]
+        cure = f"`{companion} -> {expected}`" if expected else f"`{companion} -> !drop`"
+        super().__init__(
+            f"{_count(len(items), 'tensor')} would part from what gives {'it' if len(items) == 1 else 'them'} meaning",
+            evidence=[
+                f"{key}   without {other}" + (f", which belongs at {name}" if name else "")
+                for key, other, name in items
+            ],
+            help=f"move both alike: add {cure}. Nothing was written",
+        )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+class OptionNotSupported(FileError):
+    """An option that is known by name only so far."""
+
+    code = "option-not-supported"
+
+    def __init__(self, option: str, instead: str) -> None:
+        self.option = option
+        super().__init__(f"{option} is not supported yet", help=f"{instead}. Nothing was written")

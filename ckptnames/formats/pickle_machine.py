@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from ckptnames.formats.pickle_stack import LIMITS, Buffer, Limits, Machine, Malf
 from ckptnames.formats.pickle_tensors import match_tensor, read_tensor
 from ckptnames.formats.symbols import Global, PersistentId, Text
 
-__all__ = ["LIMITS", "Limits", "Reading", "read_pickle", "run"]
+__all__ = ["LIMITS", "Limits", "Reading", "no_collection", "read_pickle", "run"]
 
 _u4 = struct.Struct("<I").unpack_from
 
@@ -59,37 +61,40 @@ def read_pickle(
     Raises ``corrupt-checkpoint`` for what is no pickle, ``pickle-limit`` for one beyond ``limits``.
     """
     machine = Machine(data, start, limits, traced, where)
-    # All that is made is kept until the end: a collection would find nothing, a dozen times, in a third of the time.
+    try:
+        with no_collection():
+            end = _interpret(machine)
+        return Reading(machine.stack.pop(), end, tuple(machine.globals.values()), tuple(machine.outside))
+    except (Malformed, LookupError, struct.error, ValueError, OverflowError) as fault:
+        named = [each.path for each in machine.globals.values()]
+        raise MalformedPickle(where, _reason(machine, fault), machine.position, named) from None
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep the garbage collector off: all that a reader makes is kept, and a third of its time would go by in vain."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        end = _interpret(machine)
-        return Reading(machine.stack.pop(), end, tuple(machine.globals.values()), tuple(machine.outside))
-    except Malformed as fault:
-        raise MalformedPickle(where, str(fault), machine.position) from None
-    except (IndexError, KeyError, struct.error) as fault:
-        raise MalformedPickle(where, _reason(machine, fault), machine.position) from None
-    except (ValueError, OverflowError) as fault:
-        raise MalformedPickle(
-            where, f"{_opcode_at(machine)} holds what it cannot mean: {fault}", machine.position
-        ) from None
+        yield
     finally:
         if collecting:
             gc.enable()
 
 
 def _reason(machine: Machine, fault: Exception) -> str:
+    if isinstance(fault, Malformed):
+        return str(fault)
     if machine.position >= len(machine.data):
-        return "it ends before its STOP"
+        return "the file ends before its STOP"
+    opcode = NAMES.get(machine.data[machine.position], "an opcode")
     if isinstance(fault, KeyError):
-        return f"{_opcode_at(machine)} asks for a value that was never kept"
+        return f"{opcode} asks for a value that was never kept"
     if isinstance(fault, struct.error):
-        return f"it ends inside {_opcode_at(machine)}"
-    return f"{_opcode_at(machine)} needs more values than the stack holds"
-
-
-def _opcode_at(machine: Machine) -> str:
-    return NAMES.get(machine.data[machine.position], "an opcode")
+        return f"the file ends inside {opcode}"
+    if isinstance(fault, IndexError):
+        return f"{opcode} needs more values than there are"
+    return f"{opcode} holds what it cannot mean: {fault}"
 
 
 def _interpret(machine: Machine) -> int:

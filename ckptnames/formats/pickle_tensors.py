@@ -38,28 +38,39 @@ def read_tensor(machine: Machine, match: re.Match[bytes]) -> bool:
     storage, cls, length, key, put_key, device, numel, view, put_id, *rest = match.groups()
     offset, size, put_size, strides, put_strides, grad, hooks, put_hooks, put_args, put_tensor = rest
     try:
-        kept = [memo[_index(get)] for get in (storage, cls, device, hooks)]
+        kind, cls, place = memo[_index(storage)], memo[_index(cls)], memo[_index(device)]
+        if memo[_index(hooks)] is not ORDERED_DICT or length[0] != len(key):
+            return False
     except KeyError:
         return False
-    if length[0] != len(key) or kept[3] is not ORDERED_DICT:
-        return False
     name = str(key, "ascii")
-    memo[_u4(put_key)[0]] = name = Text.at(name, match.start(3) - 1, match.end(4)) if machine.traced else name
-    identity: tuple[Any, ...] = (kept[0], kept[1], name, kept[2], _number(numel))
-    memo[_u4(put_id)[0]] = identity = (*identity, None) if view else identity
-    shape: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
+    if machine.traced:
+        name = Text.at(name, match.start(3) - 1, match.end(4))
+    identity: tuple[Any, ...] = (kind, cls, name, place, _number(numel))
+    if view:
+        identity = (*identity, None)
+    memo[_u4(put_key)[0]] = name
+    memo[_u4(put_id)[0]] = identity
+    shape = _numbers(size)
     if size:
-        memo[_u4(put_size)[0]] = shape = _numbers(size)
+        memo[_u4(put_size)[0]] = shape
+    steps = _numbers(strides)
     if strides:
-        memo[_u4(put_strides)[0]] = stride = _numbers(strides)
+        memo[_u4(put_strides)[0]] = steps
     memo[_u4(put_hooks)[0]] = backward = Dict("OrderedDict")
-    args = (machine.refer(identity), _number(offset), shape, stride, grad == b"\x88", backward)
-    memo[_u4(put_args)[0]] = args
+    memo[_u4(put_args)[0]] = args = (
+        machine.refer(identity),
+        _number(offset),
+        shape,
+        steps,
+        grad == b"\x88",
+        backward,
+    )
     memo[_u4(put_tensor)[0]] = machine.stack[-1] = Object(machine.stack[-1], args)
     return True
 
 
+@lru_cache(4096)
 def _index(get: bytes) -> int:
     return get[1] if len(get) == 2 else int(_u4(get[1:])[0])
 
@@ -74,5 +85,7 @@ def _number(opcode: bytes) -> int:
 
 
 @lru_cache(4096)
-def _numbers(opcodes: bytes) -> tuple[int, ...]:
+def _numbers(opcodes: bytes | None) -> tuple[int, ...]:
+    if not opcodes:
+        return ()
     return tuple(_number(opcode) for opcode in re.findall(_INT, opcodes.lstrip(b"("), re.DOTALL))

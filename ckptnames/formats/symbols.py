@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 
@@ -69,40 +68,43 @@ _NO_PLACES: dict[str, int] = {}
 
 
 class Mapping:
-    """What ``Dict`` and ``Object`` share: items in the order they came, a later value of a string key in its place."""
+    """What ``Dict`` and ``Object`` share: items in the order they came, a later value of a string key in its place.
 
-    __slots__ = ("_list", "_places", "items", "repeated", "state")
+    ``state`` is what BUILD gave: ``{'_metadata': …}`` for a state dict, the attributes of an instance. ``repeated`` are
+    the string keys that the pickle writes once more: each such opcode makes the item again.
+    """
 
-    def __init__(self) -> None:
-        self.items: Sequence[tuple[Any, Any]] = ()
-        self.state: Any = None
-        """What BUILD gave: ``{'_metadata': …}`` for a state dict, the attributes of an instance."""
-        self.repeated: list[str] | tuple[()] = ()
-        """String keys that the pickle writes once more: each such opcode makes the item again."""
-        # Most objects never get an item, and a checkpoint has several for each tensor.
-        self._list: list[tuple[Any, Any]] | None = None
-        self._places: dict[str, int] = _NO_PLACES
+    __slots__ = ("_places", "items", "repeated", "state")
+    items: list[tuple[Any, Any]] | tuple[()]
+    repeated: list[str] | tuple[()]
+    state: Any
+    _places: dict[str, int]
 
     def put(self, key: Any, value: Any) -> None:
         """Add an item, or replace the one of that string key."""
-        if self._list is None:
-            self.items = self._list = []
+        # Most objects never get an item, and a checkpoint has several of them for each tensor.
+        if isinstance(self.items, tuple):
+            self.items = []
             self._places = {}
         # Other keys are not compared: hashing a tuple that a pickle made can exhaust the C stack.
         if isinstance(key, str):
-            at = self._places.setdefault(key, len(self._list))
-            if at < len(self._list):
-                self._list[at] = (self._list[at][0], value)
+            at = self._places.setdefault(key, len(self.items))
+            if at < len(self.items):
+                self.items[at] = (self.items[at][0], value)
                 if isinstance(self.repeated, tuple):
                     self.repeated = []
                 self.repeated.append(key)
                 return
-        self._list.append((key, value))
+        self.items.append((key, value))
 
     def get(self, key: str) -> Any:
         """Give the value of a string key, or ``None``."""
         at = self._places.get(key)
         return None if at is None else self.items[at][1]
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is an item of that string key."""
+        return key in self._places
 
 
 class Dict(Mapping):
@@ -111,7 +113,9 @@ class Dict(Mapping):
     __slots__ = ("cls",)
 
     def __init__(self, cls: str = "dict") -> None:
-        super().__init__()
+        self.items = self.repeated = ()
+        self.state = None
+        self._places = _NO_PLACES
         self.cls = cls
 
 
@@ -121,7 +125,9 @@ class Object(Mapping):
     __slots__ = ("args", "callable", "elements")
 
     def __init__(self, callable: Any, args: tuple[Any, ...]) -> None:
-        super().__init__()
+        self.items = self.repeated = ()
+        self.state = None
+        self._places = _NO_PLACES
         self.callable = callable
         self.args = args
         self.elements: list[Any] | None = None

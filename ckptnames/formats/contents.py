@@ -1,0 +1,103 @@
+"""One short line for anything that a pickle holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ckptnames.formats.symbols import Dict, Global, Mapping, PersistentId
+from ckptnames.formats.torch_tensors import rebuild_of
+
+_WORDS = re.compile(r"[^A-Za-z]+|(?<=[a-z])(?=[A-Z])")
+_OPTIMIZER = {"optim", "optims", "optimizer", "optimizers", "optimiser", "optimisers"}
+_MOST_CHARACTERS = 40
+_LONGEST_CLASS = 200
+_MOST_VISITS = 500_000
+
+
+def words(name: str) -> set[str]:
+    """Give the words of a name, in small letters.
+
+    >>> sorted(words("state_dict-EMA2")), sorted(words("modelEMA"))
+    (['dict', 'ema', 'state'], ['ema', 'model'])
+    """
+    return {word.lower() for word in _WORDS.split(name) if word}
+
+
+def is_optimizer(name: str | int, value: Any) -> bool:
+    """Tell whether a value is the state of an optimizer: by the keys it has, or by its name.
+
+    >>> is_optimizer("optimizer_states", []), is_optimizer("optimized_model", [])
+    (True, False)
+    """
+    if isinstance(value, Mapping) and value.has("state") and value.has("param_groups"):
+        return True
+    return isinstance(name, str) and not words(name).isdisjoint(_OPTIMIZER)
+
+
+def describe(value: Any, name: str = "") -> str:
+    """Say what a value is, in a few words.
+
+    >>> describe(12), describe("a"), describe([1, 2]), describe(None)
+    ('int 12', "str 'a'", 'list, 2 entries', 'None')
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return "None" if value is None else f"{type(value).__name__} {value!r:.{_MOST_CHARACTERS}}"
+    if isinstance(value, str):
+        text = str(value)
+        return f"str {text!r}" if len(text) <= _MOST_CHARACTERS else f"str of {len(text)} characters"
+    if isinstance(value, bytes):
+        return f"bytes, {len(value)}"
+    if rebuild_of(value) is not None:
+        return "tensor"
+    if is_optimizer(name, value) and (n_tensors := _tensors_in(value)):
+        return f"optimizer state, {_counted(n_tensors, 'tensor')}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__}, {_counted(len(value), 'entry')}"
+    if isinstance(value, Dict):
+        return f"dict, {_counted(len(value.items), 'entry')}"
+    return _described(value)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, PersistentId):
+        return "a storage"
+    if isinstance(value, Global):
+        return f"{value.path[:_LONGEST_CLASS]} (a name)"
+    path = value.cls.path if isinstance(value.cls, Global) else "an object"
+    path = _PLAIN.get(path, path[:_LONGEST_CLASS])
+    return f"{path}, {_counted(len(value.items), 'entry')}" if value.items else str(path)
+
+
+_PLAIN = {
+    "_codecs.encode": "bytes",
+    "numpy.core.multiarray._reconstruct": "numpy.ndarray",
+    "numpy._core.multiarray._reconstruct": "numpy.ndarray",
+    "numpy.core.multiarray.scalar": "a numpy number",
+    "numpy._core.multiarray.scalar": "a numpy number",
+    "__builtin__.set": "set",
+    "builtins.set": "set",
+}
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun.replace('entry', 'entrie')}s"
+
+
+def _tensors_in(value: Any) -> int:
+    """Count the tensors inside a value; of one too large to count, those that were seen."""
+    seen: set[int] = set()
+    stack = [value]
+    n_tensors = 0
+    while stack and len(seen) < _MOST_VISITS:
+        current = stack.pop()
+        if not isinstance(current, list | tuple | Mapping) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if rebuild_of(current) is not None:
+            n_tensors += 1
+        elif isinstance(current, Mapping):
+            stack.extend(inner for _, inner in current.items)
+        else:
+            stack.extend(current)
+    return n_tensors

@@ -1,0 +1,160 @@
+"""The files of ``torch.save`` before torch 1.6: five pickles one after the other, then the storages; and bare pickles.
+
+The pickles are a magic number, the protocol, what machine wrote it, the object, and the keys of the storages. Each
+storage is the number of its elements in eight bytes, then its bytes, without gaps to the end of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ckptnames.errors import (
+    FileError,
+    LegacyCutShort,
+    MalformedLegacy,
+    MalformedPickle,
+    NotWrittenByTorch,
+    StorageNotThere,
+    UnsafePickle,
+)
+from ckptnames.formats.blocked import runs_code
+from ckptnames.formats.checkpoint import Checkpoint
+from ckptnames.formats.containers import attributes
+from ckptnames.formats.contents import describe
+from ckptnames.formats.pickle_machine import Reading, no_collection, read_pickle
+from ckptnames.formats.pickle_stack import Buffer
+from ckptnames.formats.symbols import Dict, Global, Mapping, Object, PersistentId
+from ckptnames.formats.torch_dtypes import STORAGES
+from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
+from ckptnames.formats.torch_tensors import TensorReader
+from ckptnames.manifest import Storage
+
+MAGIC = 0x1950A86A20F9469CFC6C
+_LENGTH_BYTES = 8
+_MOST_SHOWN = 50
+
+
+class Sections(NamedTuple):
+    """Where each part of a legacy file starts; the storages go to the end of the file."""
+
+    object: int
+    keys: int
+    storages: int
+
+
+_NOWHERE = Sections(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TorchLegacy(Checkpoint):
+    """A file of ``torch.save`` before torch 1.6."""
+
+    sections: Sections = _NOWHERE
+
+
+def open_torch_legacy(path: Path) -> TorchLegacy:
+    """Read the pickles of a legacy file of ``torch.save``, and where its storages lie. Nothing is run.
+
+    Raises ``corrupt-checkpoint`` for a damaged file, ``not-a-checkpoint`` for a pickle of something else,
+    ``unsafe-pickle``, ``pickle-limit``.
+    """
+    with no_collection(), mapped(path) as data:
+        position, little_endian = _header(path, data)
+        where = f"{path}, its object"
+        reading = read_pickle(data, position, where=where)
+        keys = read_pickle(data, reading.end, where=f"{path}, its list of storages")
+        storages = _storages(path, data, reading, keys)
+        found = inside(path, reading, _reader(path, storages))
+        notes = (*found.notes, *protocol_note(bytes(data[position : position + 2])), *little_endian)
+        return TorchLegacy(
+            path,
+            "torch-legacy",
+            len(data),
+            found.containers,
+            found.contents,
+            found.blocked,
+            notes,
+            Sections(position, reading.end, keys.end),
+        )
+
+
+def _header(path: Path, data: Buffer) -> tuple[int, tuple[str, ...]]:
+    """Read the three pickles before the object; give where that starts, and a note on the order of bytes."""
+    magic = _first(path, data)
+    if magic.value != MAGIC:
+        raise _no_checkpoint(path, magic)
+    protocol = read_pickle(data, magic.end, where=f"{path}, its protocol")
+    if protocol.value != 1001:
+        raise MalformedLegacy(path, f"its protocol is {describe(protocol.value)}, not 1001")
+    system = read_pickle(data, protocol.end, where=f"{path}, its system")
+    little = system.value.get("little_endian") if isinstance(system.value, Dict) else True
+    return system.end, () if little in (True, None) else ("its numbers are big-endian",)
+
+
+def _first(path: Path, data: Buffer) -> Reading:
+    try:
+        return read_pickle(data, where=f"{path}")
+    except MalformedPickle as fault:
+        if not fault.named:
+            raise
+        # joblib and others mix bytes of their own into the pickle: up to there it says what it is of.
+        raise _refusal(path, fault.named, "a pickle of something else", []) from None
+
+
+def _no_checkpoint(path: Path, reading: Reading) -> FileError:
+    """Compose the error for a pickle that is not the magic number of torch."""
+    value = reading.value
+    entries = (
+        [*value.items, *(attributes(value) if isinstance(value, Object) else ())] if isinstance(value, Mapping) else []
+    )
+    contents = [f"{key}  {describe(entry)}" for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
+    named = [each.path for each in reading.globals]
+    return _refusal(path, named, f"a pickle of {describe(value)}", contents)
+
+
+def _refusal(path: Path, named: Sequence[str], what: str, contents: Sequence[str]) -> FileError:
+    dangerous = runs_code([Global(*name.rpartition(".")[::2]) for name in named])
+    if dangerous:
+        return UnsafePickle(path, dangerous)
+    return NotWrittenByTorch(path, what, contents or [f"it names '{name}'" for name in named])
+
+
+def _storages(path: Path, data: Buffer, reading: Reading, keys: Reading) -> dict[str, Storage]:
+    """Walk the storages to the end of the file; each must be there with all its bytes."""
+    itemsizes = dict(reversed([pair for pair in map(_itemsize, reading.outside) if pair]))
+    if not isinstance(keys.value, list):
+        raise MalformedLegacy(path, f"its list of storages is {describe(keys.value)}")
+    found: dict[str, Storage] = {}
+    position = keys.end
+    for key in keys.value:
+        itemsize = itemsizes.get(key) if isinstance(key, str) else None
+        if itemsize is None or key in found:
+            raise MalformedLegacy(path, f"its list of storages has {describe(key)}, which no tensor is in")
+        count = int.from_bytes(data[position : position + _LENGTH_BYTES], "little")
+        start = position + _LENGTH_BYTES
+        position = start + count * itemsize
+        if position > len(data):
+            raise LegacyCutShort(path, len(found), len(keys.value), len(data), position)
+        found[key] = Storage(key, start, count * itemsize)
+    return found
+
+
+def _itemsize(reference: PersistentId) -> tuple[str, int] | None:
+    """Give the key of a storage and the bytes of one of its elements."""
+    match reference.value:
+        case (str(), Global() as cls, str() as key, *_) if cls.name in STORAGES:
+            return key, STORAGES[cls.name][1]
+    return None
+
+
+def _reader(path: Path, storages: dict[str, Storage]) -> TensorReader:
+    def locate(key: str, nbytes: int) -> Storage:
+        storage = storages.get(key)
+        if storage is None or storage.nbytes < nbytes:
+            raise StorageNotThere(f"{path}", key, nbytes, storage and storage.nbytes)
+        return storage
+
+    return TensorReader(locate, f"{path}")

@@ -1,0 +1,73 @@
+"""What a torch file is, once its pickle is read: containers, what else it holds, what torch would stop at."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ckptnames.errors import NoTensorsByName, UnsafePickle
+from ckptnames.formats.blocked import blocked, runs_code
+from ckptnames.formats.checkpoint import BlockedGlobal, Container
+from ckptnames.formats.containers import survey
+from ckptnames.formats.contents import describe
+from ckptnames.formats.pickle_machine import Reading
+from ckptnames.formats.pickle_stack import Buffer
+from ckptnames.formats.torch_tensors import TensorReader
+from ckptnames.manifest import ContainerInfo
+
+_PROTOCOL = 0x80
+_NEWEST_READ_BY_TORCH = 3
+
+
+class Inside(NamedTuple):
+    """The part of a `Checkpoint` that the pickle decides."""
+
+    containers: tuple[Container, ...]
+    contents: tuple[tuple[str, str], ...]
+    blocked: tuple[BlockedGlobal, ...]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[Buffer]:
+    """Map a file into memory for as long as it is read."""
+    with path.open("rb") as file:
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:  # an empty file cannot be mapped
+            yield b""
+            return
+        with data:
+            yield data
+
+
+def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
+    """Find the containers in what the pickle of a file says, and describe the rest.
+
+    Raises ``not-a-checkpoint`` where there is no tensor by name, ``unsafe-pickle`` where there is a call that runs
+    something instead, ``corrupt-checkpoint`` where a tensor is not as it should be.
+    """
+    found = survey(reading.value, reader)
+    dangerous = runs_code(reading.globals)
+    if not found.containers:
+        if dangerous:
+            raise UnsafePickle(path, dangerous)
+        raise NoTensorsByName(path, describe(reading.value), [f"{at}  {what}" for at, what in found.contents if at])
+    notes = found.notes
+    if dangerous:
+        notes = (f"the pickle names {', '.join(dangerous[:5])}: nothing of it was run", *notes)
+    containers = tuple(
+        Container(ContainerInfo(each.name, len(each.tensors), each.role), each.tensors, each.other)
+        for each in found.containers
+    )
+    return Inside(containers, found.contents, blocked(reading.globals), notes)
+
+
+def protocol_note(data: bytes) -> tuple[str, ...]:
+    """Note a pickle protocol that ``torch.load(weights_only=True)`` does not read."""
+    if len(data) > 1 and data[0] == _PROTOCOL and data[1] > _NEWEST_READ_BY_TORCH:
+        return (f"pickled with protocol {data[1]}, which torch.load(weights_only=True) does not read",)
+    return ()

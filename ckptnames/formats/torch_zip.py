@@ -1,0 +1,85 @@
+"""The zip archives of ``torch.save``, from torch 1.6 to today."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptnames.errors import StorageNotThere, UnsupportedFormat
+from ckptnames.formats.checkpoint import Checkpoint
+from ckptnames.formats.pickle_machine import LIMITS, no_collection, read_pickle
+from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
+from ckptnames.formats.torch_tensors import TensorReader
+from ckptnames.formats.zip_directory import Directory, Entry, read_directory, read_record
+from ckptnames.manifest import Storage
+
+_PICKLE = "/data.pkl"
+
+
+@dataclass(frozen=True, slots=True)
+class TorchZip(Checkpoint):
+    """A zip archive that ``torch.save`` wrote."""
+
+    directory: Directory | None = None
+    folder: str = ""
+    """The folder inside the archive in which all its records stand."""
+
+    @property
+    def pickle(self) -> Entry:
+        """The record of the pickle."""
+        assert self.directory is not None
+        return self.directory.entries[self.folder + _PICKLE]
+
+
+def open_torch_zip(path: Path) -> TorchZip:
+    """Read the headers of a zip archive of ``torch.save``. No tensor is read and no pickle is run.
+
+    Raises ``corrupt-checkpoint``, ``unsupported-format`` (TorchScript), ``not-a-checkpoint``, ``unsafe-pickle``,
+    ``pickle-limit``.
+    """
+    with no_collection(), mapped(path) as data:
+        directory = read_directory(data, path)
+        folder = _folder(path, directory)
+        pickle = read_record(data, directory.entries[folder + _PICKLE], LIMITS.pickle_bytes, path)
+        order = directory.entries.get(f"{folder}/byteorder")
+        byteorder = read_record(data, order, 16, path) if order else b"little"
+        reading = read_pickle(pickle, where=f"{path}, {folder}{_PICKLE}")
+        found = inside(path, reading, tensor_reader(path, directory, folder))
+    notes = (*found.notes, *protocol_note(pickle), *(_BIG_ENDIAN if byteorder == b"big" else ()))
+    return TorchZip(
+        path, "torch-zip", directory.n_bytes, found.containers, found.contents, found.blocked, notes, directory, folder
+    )
+
+
+_BIG_ENDIAN = ("its numbers are big-endian",)
+
+
+def tensor_reader(path: Path, directory: Directory, folder: str) -> TensorReader:
+    """Make the reader of the tensors of an archive, which finds their storages in its directory."""
+    entries, prefix = directory.entries, f"{folder}/data/"
+
+    def locate(key: str, nbytes: int) -> Storage:
+        entry = entries.get(prefix + key)
+        if entry is None or entry.size < nbytes:
+            raise StorageNotThere(f"{path}", key, nbytes, entry and entry.size)
+        return Storage(key, entry.start, nbytes)
+
+    return TensorReader(locate, f"{path}")
+
+
+def _folder(path: Path, directory: Directory) -> str:
+    """Find the folder of the pickle; refuse archives that are something else than what ``torch.save`` writes."""
+    names = directory.entries
+    pickles = [name for name in names if name.endswith(_PICKLE)]
+    if not pickles:
+        from ckptnames.formats.foreign import refused_zip
+
+        raise refused_zip(path)
+    folder = min(pickles, key=lambda name: name.count("/")).removesuffix(_PICKLE)
+    if f"{folder}/constants.pkl" in names or any(name.startswith(f"{folder}/code/") for name in names):
+        raise UnsupportedFormat(
+            path,
+            "a TorchScript archive",
+            f"save its state dict, and read that: torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pt')",
+        )
+    return folder
