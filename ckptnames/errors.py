@@ -351,6 +351,20 @@ class UneditablePickle(FileError):
         )
 
 
+class ModuleNames(CannotRewrite):
+    """The container is a module that was pickled whole: its names are attribute names, not strings to be changed."""
+
+    def __init__(self, path: object, container: str) -> None:
+        self.path, self.format, self.container = str(path), "a pickled nn.Module", container
+        FileError.__init__(
+            self,
+            "this is a whole nn.Module, pickled: its names are the names of its attributes",
+            where=f"{path}",
+            help="load it where its class is known, torch.save(model.state_dict(), …), and rename that. "
+            "Nothing was written",
+        )
+
+
 # Recognition
 
 
@@ -862,18 +876,32 @@ class OutputIsSource(FileError):
         super().__init__(f"'{out}' is {same}", where=f"{out}", help="choose another name. Nothing was written")
 
 
+class OutputOfOtherKind(FileError):
+    """A folder stands where a file is to be written, or a file where a folder is."""
+
+    code = "output-exists"
+
+    def __init__(self, out: object, is_folder: bool) -> None:
+        self.path = str(out)
+        there, wanted = ("a folder", "a file") if is_folder else ("a file", "a folder")
+        super().__init__(
+            f"'{out}' is {there}, and the output is {wanted}",
+            where=f"{out}",
+            help=("name a file in it" if is_folder else "choose another name") + ". Nothing was written",
+        )
+
+
 class FormatMismatch(FileError):
     """The name of the output promises another format than the one that is written."""
 
     code = "format-mismatch"
 
-    def __init__(self, out: object, promised: str, format: str, extensions: Sequence[str]) -> None:
-        self.path, self.promised, self.format = str(out), promised, format
-        fits = f"name it {_either([f'…{e}' for e in extensions])}" if extensions else "name a folder, with no extension"
+    def __init__(self, out: object, promised: str, format: str, fitting: str) -> None:
+        self.path, self.promised, self.format, self.fitting = str(out), promised, format, fitting
         super().__init__(
-            f"'{out}' is a name for {promised}, but the output is {format} like its source",
+            f"the name '{out}' promises {promised}, but the output is {format}, like its source",
             where=f"{out}",
-            help=f"{fits}: 'fix' changes names, not formats. Nothing was written",
+            help=f"name it '{fitting}': 'fix' changes names, not formats. Nothing was written",
         )
 
 
@@ -1058,6 +1086,20 @@ class BadArithmetic(RuleError):
         )
 
 
+class KeyTooLong(RuleError):
+    """A key that takes too many steps to match."""
+
+    code = "key-too-long"
+
+    def __init__(self, pattern: str, key: str) -> None:
+        self.pattern, self.key = pattern, key
+        super().__init__(
+            f"a key of {len(key):,} characters is too long for the pattern '{pattern}'",
+            evidence=[f"{key[:60]}…"],
+            help="name each slot of the pattern once, and put dots around the slots",
+        )
+
+
 class NotInvertible(RuleError):
     """Rules that cannot be undone, and the line that loses information."""
 
@@ -1165,7 +1207,8 @@ class ShapeMismatch(PlanError):
                 + ("" if source == target else f"   from {source}")
                 for source, target, source_shape, target_shape in items
             ],
-            help=f"to leave them to the target's own values: --allow shape-mismatch={_in_shell(pattern)}. Nothing was written",
+            help=f"to keep the target's own values there: --allow shape-mismatch={_in_shell(pattern)}. "
+            "Nothing was written",
         )
 
 

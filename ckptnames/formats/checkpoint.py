@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckptnames.errors import CannotRewrite, NoSuchContainer
 from ckptnames.formats.pieces import Piece
-from ckptnames.manifest import ContainerInfo, Manifest, TensorInfo
+from ckptnames.manifest import ContainerInfo, Manifest, Storage, TensorInfo
 
 Renames = Mapping[str, Sequence[str]]
 """For each key of a container the keys it becomes: none drops it, one renames or keeps it, two tie it under both."""
@@ -50,6 +50,15 @@ class Checkpoint:
     blocked: tuple[BlockedGlobal, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def root(self) -> Path:
+        """The file, or the folder of the files, that ``file_of`` and ``rewritten`` speak of."""
+        return self.path
+
+    def file_of(self, storage: Storage) -> Path:  # noqa: ARG002
+        """Tell in which file, relative to ``root``, a storage lies; ``Path()`` is the root itself."""
+        return Path()
+
     def container(self, name: str | None = None) -> Container:
         """Give the container of that name (``""`` is the root), or the chosen one.
 
@@ -83,6 +92,10 @@ class Checkpoint:
         output folder for a folder checkpoint; ``Path()`` stands for the output itself. Raises ``cannot-rewrite``.
         """
         raise CannotRewrite(self.path, self.format)
+
+    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:  # noqa: ARG002
+        """Say where else in the file strings are keys that the renames change, each place with how many."""
+        return []
 
 
 def ties_of(tensors: Iterable[tuple[str, TensorInfo]]) -> tuple[tuple[str, ...], ...]:

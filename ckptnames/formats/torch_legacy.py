@@ -6,9 +6,10 @@ storage is the number of its elements in eight bytes, then its bytes, without ga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import dumps
 from typing import NamedTuple
 
 from ckptnames.errors import (
@@ -20,15 +21,18 @@ from ckptnames.errors import (
     StorageNotThere,
     UnsafePickle,
 )
+from ckptnames.formats import symbols
 from ckptnames.formats.blocked import runs_code
-from ckptnames.formats.checkpoint import Checkpoint
+from ckptnames.formats.checkpoint import Checkpoint, Renames
 from ckptnames.formats.containers import attributes
 from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import Reading, no_collection, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
-from ckptnames.formats.symbols import Dict, Global, Mapping, Object, PersistentId
+from ckptnames.formats.pieces import Piece, Slice, merged
+from ckptnames.formats.symbols import Dict, Global, Object, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
+from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import Storage
 
@@ -53,6 +57,36 @@ class TorchLegacy(Checkpoint):
     """A file of ``torch.save`` before torch 1.6."""
 
     sections: Sections = _NOWHERE
+
+    def rewritten(self, renames: Mapping[str, Renames]) -> dict[Path, list[Piece]]:
+        """Compose the file with another object; storages that it no longer speaks of leave the list and the file.
+
+        Raises ``cannot-rewrite``, ``cannot-edit-pickle``.
+        """
+        path, at = self.path, self.sections
+        with mapped(path) as data:
+            pickle, storages = bytes(data[at.object : at.keys]), self._storages(data)
+            listed = bytes(data[at.keys : at.storages])
+            n_bytes = len(data)
+        new = rewritten_pickle(pickle, _reader(path, storages), renames, path)
+        pieces: list[Piece] = [Slice(path, 0, at.object), new.pickle]
+        if not new.dropped:
+            return {Path(): merged([*pieces, listed, Slice(path, at.storages, n_bytes - at.storages)])}
+        kept = [storage for key, storage in storages.items() if key not in new.dropped]
+        # torch asks every storage of the list to be in some tensor.
+        pieces.append(dumps([storage.name for storage in kept], protocol=2))
+        pieces += [Slice(path, s.position - _LENGTH_BYTES, s.nbytes + _LENGTH_BYTES) for s in kept]
+        return {Path(): merged(pieces)}
+
+    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
+        """Say where else in the file strings are keys that the renames change."""
+        with mapped(self.path) as data:
+            value = read_pickle(data, self.sections.object, where=f"{self.path}").value
+            return stale_names(self, value, _reader(self.path, self._storages(data)), renames)
+
+    def _storages(self, data: Buffer) -> dict[str, Storage]:
+        reading = read_pickle(data, self.sections.object, where=f"{self.path}")
+        return _storages(self.path, data, reading, read_pickle(data, reading.end, where=f"{self.path}"))
 
 
 def open_torch_legacy(path: Path) -> TorchLegacy:
@@ -108,7 +142,9 @@ def _no_checkpoint(path: Path, reading: Reading) -> FileError:
     """Compose the error for a pickle that is not the magic number of torch."""
     value = reading.value
     entries = (
-        [*value.items, *(attributes(value) if isinstance(value, Object) else ())] if isinstance(value, Mapping) else []
+        [*value.items, *(attributes(value) if isinstance(value, Object) else ())]
+        if isinstance(value, symbols.Mapping)
+        else []
     )
     contents = [f"{key}  {describe(entry)}" for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
     named = [each.path for each in reading.globals]

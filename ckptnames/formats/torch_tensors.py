@@ -19,8 +19,8 @@ from ckptnames.manifest import Storage, TensorInfo
 Locate = Callable[[str, int], Storage]
 """Finds the storage of that key, of so many bytes; raises ``corrupt-checkpoint`` where it is not in the file."""
 
-_Geometry = tuple[tuple[int, ...], tuple[int, ...], int, int]
-"""Shape, strides, number of elements, and how far the last one is from the first."""
+_Geometry = tuple[tuple[int, ...], tuple[int, ...], int, int, Any, Any]
+"""Shape, strides, number of elements, how far the last one is from the first; and the objects that said so."""
 
 _INTEGER = {int}
 _MOST_DIMENSIONS = 64
@@ -86,7 +86,7 @@ class TensorReader:
             start, nbytes = _view(identity[5], stored[1])
             offset += start
         spelled, itemsize = dtype or stored
-        shape, strides, n_elements, reach = self._geometry(args[2], args[3])
+        shape, strides, n_elements, reach, _, _ = self._geometry(args[2], args[3])
         if offset < 0:
             raise _NotATensor
         per_byte = PACKED.get(spelled, 1)
@@ -96,14 +96,14 @@ class TensorReader:
         return TensorInfo(spelled, shape, -(-n_elements * itemsize // per_byte), strides, offset, storage)
 
     def _geometry(self, size: Any, strides: Any) -> _Geometry:
-        # By identity: the pickle keeps both alive, most tensors share theirs, and what it holds may not be hashable.
+        # By identity: most tensors share their sizes, and what a pickle holds may not be hashable. Both are kept alive.
         known = self._geometries.get((id(size), id(strides)))
         if known is None:
             shape, steps = sizes(size), sizes(strides)
             if len(shape) != len(steps):
                 raise _NotATensor
-            known = shape, steps, prod(shape), sum(map(mul, shape, steps)) - sum(steps) + 1
-            self._geometries[id(size), id(strides)] = known
+            reach = sum(map(mul, shape, steps)) - sum(steps) + 1
+            known = self._geometries[id(size), id(strides)] = (shape, steps, prod(shape), reach, size, strides)
         return known
 
 

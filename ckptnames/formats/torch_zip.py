@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ckptnames.errors import StorageNotThere, UnsupportedFormat
-from ckptnames.formats.checkpoint import Checkpoint
+from ckptnames.formats import zip_edit
+from ckptnames.formats.checkpoint import Checkpoint, Renames
 from ckptnames.formats.pickle_machine import LIMITS, no_collection, read_pickle
+from ckptnames.formats.pickle_stack import Buffer
+from ckptnames.formats.pieces import Piece
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
+from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.formats.zip_directory import Directory, Entry, read_directory, read_record
 from ckptnames.manifest import Storage
 
 _PICKLE = "/data.pkl"
+_ALIGNMENT = 64
+"""What torch aligns records to where the archive does not say."""
+_MOST_ALIGNMENT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,35 @@ class TorchZip(Checkpoint):
         """The record of the pickle."""
         assert self.directory is not None
         return self.directory.entries[self.folder + _PICKLE]
+
+    def rewritten(self, renames: Mapping[str, Renames]) -> dict[Path, list[Piece]]:
+        """Compose the archive with another pickle; records are copied, those that nothing speaks of any more left out.
+
+        Raises ``cannot-rewrite``, ``cannot-edit-pickle``.
+        """
+        assert self.directory is not None
+        reader = tensor_reader(self.path, self.directory, self.folder)
+        with mapped(self.path) as data:
+            pickle = read_record(data, self.pickle, LIMITS.pickle_bytes, self.path)
+            new = rewritten_pickle(pickle, reader, renames, self.path)
+            dropped = [f"{self.folder}/data/{key}" for key in new.dropped]
+            replaced = {self.pickle.name: new.pickle}
+            pieces = zip_edit.rewritten(self.path, data, self.directory, replaced, dropped, self._alignment(data))
+        return {Path(): pieces}
+
+    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
+        """Say where else in the file strings are keys that the renames change."""
+        assert self.directory is not None
+        reader = tensor_reader(self.path, self.directory, self.folder)
+        with mapped(self.path) as data:
+            pickle = read_record(data, self.pickle, LIMITS.pickle_bytes, self.path)
+        return stale_names(self, read_pickle(pickle, where=f"{self.path}").value, reader, renames)
+
+    def _alignment(self, data: Buffer) -> int:
+        assert self.directory is not None
+        record = self.directory.entries.get(f"{self.folder}/.storage_alignment")
+        told = read_record(data, record, 16, self.path).decode("ascii", "replace") if record else ""
+        return int(told) if told.isdecimal() and 0 < int(told) <= _MOST_ALIGNMENT else _ALIGNMENT
 
 
 def open_torch_zip(path: Path) -> TorchZip:

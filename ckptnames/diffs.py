@@ -1,0 +1,177 @@
+"""What differs between two checkpoints, and why: names, shapes and dtypes, before and after the rules that explain."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ckptnames.droppable import is_droppable
+from ckptnames.formats.checkpoint import Checkpoint
+from ckptnames.formats.reading import Readable, manifest_of
+from ckptnames.infer.containers import best_container
+from ckptnames.infer.explanation import Cause, explain
+from ckptnames.infer.obstacles import Obstacle
+from ckptnames.infer.pairing import Choice
+from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.rules import Rules
+
+_MOST_NEAREST = 40
+"""Nearest names are offered for this many missing keys: the search compares every pair."""
+
+
+class ShapeMismatch(NamedTuple):
+    """A key that both sides have with different shapes."""
+
+    key: str
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+
+
+class DtypeMismatch(NamedTuple):
+    """A key that both sides have with different dtypes."""
+
+    key: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What differs between ``source`` and ``target``; ``missing`` and ``unexpected`` mean what they mean in torch."""
+
+    source: Manifest
+    target: Manifest
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    shape_mismatch: tuple[ShapeMismatch, ...]
+    dtype_mismatch: tuple[DtypeMismatch, ...]
+    matched: int
+    """Keys that both sides have, with no known difference in shape."""
+    rules: Rules | None = None
+    """The rules that explain the difference, found or given; ``None`` where none are needed or none are found."""
+    after_rules: Diff | None = None
+    """The same once ``rules`` are applied to the source."""
+    causes: tuple[Cause, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
+    droppable: frozenset[str] = frozenset()
+    """Those of ``missing`` and ``unexpected`` that carry no weights."""
+    nearest: Mapping[str, str] = field(default_factory=dict)
+    """For missing keys, the unexpected key that is spelled most alike."""
+
+    @property
+    def same(self) -> bool:
+        """True where nothing differs: keys, shapes and dtypes."""
+        return not (self.missing or self.unexpected or self.shape_mismatch or self.dtype_mismatch)
+
+    @property
+    def settled(self) -> bool:
+        """True where every weight of the target is filled with a tensor of its shape, and no weight is left over."""
+        return not self.shape_mismatch and self.droppable >= {*self.missing, *self.unexpected}
+
+    def __str__(self) -> str:
+        from ckptnames.report.diff import diff_text
+
+        return diff_text(self)
+
+
+def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -> Diff:
+    """Say what differs between two checkpoints, manifests or state dicts, and find the rules that explain it.
+
+    ``rules`` are applied instead of being searched for, where they are given.
+
+    >>> from ckptnames.manifest import Manifest, TensorInfo
+    >>> info = TensorInfo("F32", (2,), 8)
+    >>> found = diff(Manifest({"module.fc.bias": info}), Manifest({"fc.bias": info}))
+    >>> found.missing, str(found.rules).strip(), found.after_rules.same
+    (('fc.bias',), 'module.** -> **', True)
+    """
+    source_manifest, target_manifest = manifest_of(source), manifest_of(target)
+    plain = compare(source_manifest, target_manifest)
+    if rules is not None:
+        given = Rules.parse(rules) if isinstance(rules, str) else rules
+        return _with(plain, rules=given, after_rules=compare(renamed(source_manifest, given), target_manifest))
+    if plain.same:
+        return plain
+    found = explain(source_manifest, target_manifest)
+    after = None
+    if found.rules is not None:
+        after = compare(renamed(source_manifest, found.rules), target_manifest)
+    return _with(
+        plain,
+        rules=found.rules,
+        after_rules=after,
+        causes=found.causes,
+        choices=found.choices,
+        obstacles=found.obstacles,
+    )
+
+
+def chosen(checkpoint: Checkpoint, container: str | None, target: Manifest | None) -> Manifest:
+    """Give the manifest of the container that is meant: the one named, else the one that fills most of the target."""
+    if container is not None or target is None:
+        return checkpoint.manifest(container)
+    candidates = [checkpoint.manifest(c.info.name) for c in checkpoint.containers if c.info.role != "optimizer"]
+    return best_container(candidates, target)
+
+
+def _with(plain: Diff, **facts: object) -> Diff:
+    from dataclasses import replace
+
+    return replace(plain, **facts)  # type: ignore[arg-type]
+
+
+def compare(source: Manifest, target: Manifest) -> Diff:
+    """Compare names, shapes and dtypes as they stand."""
+    missing = tuple(key for key in target if key not in source)
+    # A partial target names only what differs: a source key that it does not list is no news.
+    unexpected = tuple(key for key in source if key not in target)
+    shapes, dtypes, matched = [], [], 0
+    for key, info in source.items():
+        other = target.tensors.get(key)
+        if other is None:
+            continue
+        if info.shape is not None and other.shape is not None and info.shape != other.shape:
+            shapes.append(ShapeMismatch(key, info.shape, other.shape))
+            continue
+        matched += 1
+        if info.dtype is not None and other.dtype is not None and info.dtype != other.dtype:
+            dtypes.append(DtypeMismatch(key, info.dtype, other.dtype))
+    return Diff(
+        source=source,
+        target=target,
+        missing=missing,
+        unexpected=unexpected,
+        shape_mismatch=tuple(shapes),
+        dtype_mismatch=tuple(dtypes),
+        matched=matched,
+        droppable=frozenset(
+            [key for key in missing if is_droppable(key, target[key], target)]
+            + [key for key in unexpected if is_droppable(key, source[key], source)]
+        ),
+        nearest=_nearest(missing, unexpected),
+    )
+
+
+def renamed(source: Manifest, rules: Rules) -> Manifest:
+    """Give the manifest that the rules make of ``source``; of two keys that collide the first stays."""
+    from dataclasses import replace
+
+    tensors: dict[str, TensorInfo] = {}
+    for key, info in source.items():
+        for name in rules.targets(key):
+            tensors.setdefault(name, info)
+    return replace(source, tensors=tensors)
+
+
+def _nearest(missing: tuple[str, ...], unexpected: tuple[str, ...]) -> dict[str, str]:
+    if not unexpected or len(missing) > _MOST_NEAREST or len(unexpected) > 10 * _MOST_NEAREST:
+        return {}
+    found = {}
+    for key in missing:
+        close = difflib.get_close_matches(key, unexpected, n=1, cutoff=0.8)
+        if close:
+            found[key] = close[0]
+    return found

@@ -1,0 +1,121 @@
+"""Whether an output may be written at all: said before the first byte is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ckptnames.errors import (
+    CannotWrite,
+    FormatMismatch,
+    NoSpace,
+    OutputExists,
+    OutputHoldsMore,
+    OutputIsSource,
+    OutputOfOtherKind,
+)
+from ckptnames.formats.heads import extensions_of, promised
+from ckptnames.formats.pieces import Piece, Slice, length
+from ckptnames.formats.survey import shards_of
+
+Files = Mapping[Path, list[Piece]]
+"""The files of one output, each by its path in the output folder; ``Path()`` alone stands for an output file."""
+
+_FAMILIES = {"torch-zip": "torch", "torch-legacy": "torch"}
+_MOST_NAMES = 1000
+
+
+def check_output(files: Files, out: Path, source: Path, format: str, force: bool) -> None:
+    """Refuse an output that is in the way of something, is named as what it is not, or has no room.
+
+    Raises ``output-is-source``, ``format-mismatch``, ``output-exists``, ``output-holds-more`` and ``cannot-write``.
+    """
+    try:
+        _check_not_source(files, out, source)
+        _check_name(files, out, source, format)
+        if not out.parent.is_dir():
+            raise CannotWrite(out, f"there is no folder '{out.parent}'")
+        check_replaceable(files, out, force)
+        check_space(out, bytes_of(files))
+    except OSError as error:
+        raise CannotWrite(out, error.strerror or str(error)) from None
+
+
+def is_folder(files: Files) -> bool:
+    """Tell whether the output is a folder."""
+    return Path() not in files
+
+
+def bytes_of(files: Files) -> int:
+    """Count the bytes of all files."""
+    return sum(length(piece) for pieces in files.values() for piece in pieces)
+
+
+def sources_of(files: Files) -> set[Path]:
+    """Give every file that is copied from."""
+    return {piece.path for pieces in files.values() for piece in pieces if isinstance(piece, Slice)}
+
+
+def check_space(out: Path, needed: int) -> None:
+    """Raise ``cannot-write`` where the disk has less than the bytes needed."""
+    free = shutil.disk_usage(out.parent).free
+    if free < needed:
+        raise NoSpace(out, needed, free)
+
+
+def check_replaceable(files: Files, out: Path, force: bool) -> None:
+    """Refuse to replace anything without ``force``, and even with it what the new output does not bring back."""
+    try:
+        mode = out.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if is_folder(files) and stat.S_ISDIR(mode):
+        held = next(out.iterdir(), None)
+        if held is not None and not force:
+            raise OutputExists(out)
+        lost = sorted(set(_lost(out, files)))
+        if lost:
+            raise OutputHoldsMore(out, lost)
+    elif is_folder(files) or out.is_dir():
+        raise OutputOfOtherKind(out, out.is_dir())
+    elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise CannotWrite(out, "it is no regular file")
+    elif not force:
+        raise OutputExists(out)
+
+
+def _lost(out: Path, files: Files) -> Iterator[str]:
+    """Name the files below a folder that are neither written again nor shards, which an index would replace."""
+    n_names = 0
+    for at, _, names in os.walk(out):
+        for name in names:
+            relative = (Path(at) / name).relative_to(out)
+            if relative not in files and not shards_of(name) and not name.endswith(".index.json"):
+                yield str(relative)
+        n_names += len(names)
+        if n_names > _MOST_NAMES:
+            yield f"and what is in '{at}'"
+            return
+
+
+def _check_not_source(files: Files, out: Path, source: Path) -> None:
+    try:
+        state = out.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for path in (source, *sorted(sources_of(files) | {each.parent for each in sources_of(files) if is_folder(files)})):
+        if path.exists() and os.path.samestat(state, path.stat()):
+            raise OutputIsSource(out, path)
+
+
+def _check_name(files: Files, out: Path, source: Path, format: str) -> None:
+    family = _FAMILIES.get(format, format)
+    named = promised(out)
+    if is_folder(files) and named:
+        raise FormatMismatch(out, named, "a folder", str(out.with_suffix("")))
+    if not is_folder(files) and named not in ("", family):
+        extension = source.suffix if promised(source) == family else extensions_of(family)[0]
+        raise FormatMismatch(out, named, family, str(out.with_suffix(extension)))

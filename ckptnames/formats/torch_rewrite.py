@@ -1,0 +1,154 @@
+"""Torch files under other names: which strings of the pickle change, and which storages nothing speaks of any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ckptnames.errors import ModuleNames, UneditablePickle
+from ckptnames.formats import pickle_edit, symbols
+from ckptnames.formats.checkpoint import Checkpoint, Renames
+from ckptnames.formats.containers import Found, quoted, survey
+from ckptnames.formats.pickle_machine import read_pickle
+from ckptnames.formats.symbols import Dict, Object, Text
+from ckptnames.formats.torch_tensors import TensorReader
+from ckptnames.rules.module_paths import renamed_modules
+
+Place = tuple[str, ...]
+
+
+class Rewritten(NamedTuple):
+    """The pickle with other names, and the keys of the storages that it no longer speaks of."""
+
+    pickle: bytes
+    dropped: frozenset[str]
+
+
+def rewritten_pickle(pickle: bytes, reader: TensorReader, renames: Mapping[str, Renames], path: Path) -> Rewritten:
+    """Rename the keys of the named containers in the pickle of a torch file, and nothing else.
+
+    Raises ``module-names`` for a module that was pickled whole, ``cannot-edit-pickle`` where names cannot change alone.
+    """
+    reading = read_pickle(pickle, traced=True, where=f"{path}")
+    found = {each.name: each for each in survey(reading.value, reader).containers}
+    edits: dict[int, Sequence[str]] = {}
+    for name, planned in renames.items():
+        if name in found:
+            edits.update(_in_container(found[name], planned, path))
+        else:
+            edits.update(_in_strings(_value_at(reading.value, name, path), planned, path))
+    new = pickle_edit.edit(pickle, edits, f"{path}")
+    if all(len(names) for names in edits.values()):
+        return Rewritten(new, frozenset())
+    left = _storages(read_pickle(new, where=f"{path}").outside)
+    return Rewritten(new, frozenset(_storages(reading.outside) - left))
+
+
+def _storages(outside: Sequence[symbols.PersistentId]) -> set[str]:
+    keys = (
+        reference.value[2] for reference in outside if isinstance(reference.value, tuple) and len(reference.value) > 2
+    )
+    return {key for key in keys if isinstance(key, str)}
+
+
+def _in_container(found: Found, planned: Renames, path: Path) -> Iterator[tuple[int, Sequence[str]]]:
+    if found.role == "module" or not all(isinstance(key, Text) for key in planned_keys(found, planned)):
+        raise ModuleNames(path, found.name)
+    if found.value.repeated:
+        raise UneditablePickle(f"{path}", f"it writes the key '{found.value.repeated[0]}' more than once")
+    for key, _ in found.value.items:
+        if isinstance(key, Text) and key in found.tensors and planned.get(key, (key,)) != (key,):
+            yield key.start, tuple(planned[key])
+    metadata = found.value.state.get("_metadata") if type(found.value.state) is Dict else None
+    if type(metadata) is Dict:
+        modules = [key for key, _ in metadata.items if isinstance(key, Text)]
+        names = {key: planned.get(key, (key,)) for key in found.tensors}
+        paths, _ = renamed_modules(modules, names)
+        for module in modules:
+            if paths.get(module, (module,)) != (module,):
+                yield module.start, paths[module]
+
+
+def planned_keys(found: Found, planned: Renames) -> list[Any]:
+    """Give the keys of a container that change, as they stand in its mapping."""
+    changed = {key for key, names in planned.items() if tuple(names) != (key,)}
+    standing = [key for key, _ in found.value.items if isinstance(key, str) and key in changed]
+    # A module's names are put together from attributes: no string of the pickle is one.
+    return standing if len(standing) >= len(changed & set(found.tensors)) else [None]
+
+
+def _in_strings(value: Any, planned: Renames, path: Path) -> Iterator[tuple[int, Sequence[str]]]:
+    """Rename every string below a value that is an old key, as in an optimizer that goes by name."""
+    for _, text, is_key in _strings((), value, ()):
+        names = tuple(planned.get(text, (text,)))
+        if names == (text,) or not isinstance(text, Text):
+            continue
+        if len(names) != 1 and not is_key:
+            raise UneditablePickle(f"{path}", f"'{text}' stands in a list, where it cannot be left out or doubled")
+        yield text.start, names
+
+
+def _value_at(root: Any, name: str, path: Path) -> Any:
+    value, left = root, name
+    while left:
+        members = {quoted((str(key),)): member for key, member in _members(value)}
+        at = next((key for key in members if left == key or left.startswith(f"{key}.")), None)
+        if at is None:
+            from ckptnames.errors import NoSuchContainer
+            from ckptnames.manifest import ContainerInfo
+
+            raise NoSuchContainer(path, name, [ContainerInfo(quoted((str(k),)), 0, "other") for k, _ in _members(root)])
+        value, left = members[at], left[len(at) + 1 :]
+    return value
+
+
+def _members(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, symbols.Mapping):
+        state = value.state.items if type(value.state) is Dict else ()
+        elements = value.elements or () if isinstance(value, Object) else ()
+        return [*value.items, *state, *enumerate(elements)]
+    if isinstance(value, list | tuple):
+        return list(enumerate(value))
+    return []
+
+
+def _strings(at: Place, value: Any, skip: Sequence[Any]) -> Iterator[tuple[Place, str, bool]]:
+    """Walk to every string that is a key or a member, each object once."""
+    seen = {id(each) for each in skip}
+    stack = [(at, value)]
+    while stack:
+        place, current = stack.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        is_list = isinstance(current, list | tuple)
+        for key, member in reversed(_members(current)):
+            if isinstance(key, str) and not is_list:
+                yield place, key, True
+            if isinstance(member, str):
+                if is_list:
+                    yield place, member, False
+            else:
+                stack.append(((*place, str(key)), member))
+
+
+def stale_names(
+    checkpoint: Checkpoint, value: Any, reader: TensorReader, renames: Mapping[str, Renames]
+) -> list[tuple[str, int]]:
+    """Say where else in the file strings are keys that a rename changes: the place for ``--also``, and how many."""
+    found = {each.name: each for each in survey(value, reader).containers}
+    chosen = [found[name].value for name in renames if name in found]
+    also = [_value_at(value, name, checkpoint.path) for name in renames if name not in found]
+    old = {key for planned in renames.values() for key, names in planned.items() if tuple(names) != (key,)}
+    depth = min((_depth(name) for name in renames if name in found), default=0)
+    counts: dict[str, int] = {}
+    for place, text, _ in _strings((), value, [*chosen, *also]):
+        if text in old and len(place) >= depth and place:
+            where = quoted(place[: max(depth, 1)])
+            counts[where] = counts.get(where, 0) + 1
+    return list(counts.items())
+
+
+def _depth(name: str) -> int:
+    return name.count(".") + 1 if name else 0

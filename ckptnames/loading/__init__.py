@@ -1,0 +1,1 @@
+"""Inside training code: state dicts with other names."""

@@ -1,0 +1,121 @@
+"""Where the modules of a state dict go when its keys are renamed: the paths in ``_metadata``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ckptnames.keys import join
+
+
+class Conflict(NamedTuple):
+    """A new module path that two modules would have: the one that has it, and the one that goes without."""
+
+    path: str
+    kept: str
+    left_out: str
+
+
+class _Place(NamedTuple):
+    """Where a module goes, and how well that is known: by its own keys, by keys further below, by a module above."""
+
+    paths: tuple[str, ...]
+    certainty: int
+
+
+_OWN_KEYS, _KEYS_BELOW, _MODULE_ABOVE, _NOTHING = 3, 2, 1, 0
+
+
+def renamed_modules(
+    modules: Iterable[str], names: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, tuple[str, ...]], list[Conflict]]:
+    """Give the new paths of each module, from the keys that each key becomes, and the paths that two would have.
+
+    A path follows the keys directly under the module, else those further below, else the nearest module above that
+    moves. A module whose keys are all dropped has none. Of two modules with one new path, the one that is better known
+    has it, else the first.
+
+    >>> renamed_modules(["", "module", "module.fc"], {"module.fc.weight": ["fc.weight"]})[0]
+    {'': (), 'module': ('',), 'module.fc': ('fc',)}
+    """
+    own, below, dropped = _evidence(names)
+    listed = list(modules)
+    places: dict[str, _Place] = {}
+    for module in sorted(listed, key=lambda path: path.count(".") if path else -1):
+        if module in own:
+            places[module] = _Place(tuple(own[module]), _OWN_KEYS)
+        elif module in below:
+            places[module] = _Place(tuple(below[module]), _KEYS_BELOW)
+        elif module in dropped:
+            places[module] = _Place((), _OWN_KEYS)
+        else:
+            places[module] = _from_above(module, own, below)
+    return _settled({module: places[module] for module in listed})
+
+
+Found = dict[str, dict[str, None]]
+
+
+def _evidence(names: Mapping[str, Sequence[str]]) -> tuple[Found, Found, set[str]]:
+    """Read off every key what it says of the modules above it.
+
+    ``fc.weight`` that becomes ``a.fc.weight`` says that ``fc`` becomes ``a.fc``, and the root ``a``. A key with a new
+    last segment says something of its own module only, and only if no other key does.
+    """
+    own: Found = {}
+    weak: Found = {}
+    below: Found = {}
+    touched: set[str] = set()
+    for key, targets in names.items():
+        touched.update(_modules_above(key))
+        for target in targets:
+            module, _, leaf = key.rpartition(".")
+            new_module, _, new_leaf = target.rpartition(".")
+            (own if leaf == new_leaf else weak).setdefault(module, {})[new_module] = None
+            if leaf != new_leaf:
+                continue
+            while module:
+                module, _, segment = module.rpartition(".")
+                new_module, _, new_segment = new_module.rpartition(".")
+                if segment != new_segment:
+                    break
+                below.setdefault(module, {})[new_module] = None
+    for module, paths in weak.items():
+        own.setdefault(module, paths)
+    # Where the keys below disagree, the module is no longer one.
+    below = {module: paths for module, paths in below.items() if len(paths) == 1}
+    kept = {module for key, targets in names.items() if targets for module in _modules_above(key)}
+    return own, below, touched - kept
+
+
+def _modules_above(key: str) -> Iterable[str]:
+    yield ""
+    at = key.find(".")
+    while at >= 0:
+        yield key[:at]
+        at = key.find(".", at + 1)
+
+
+def _from_above(module: str, own: Found, below: Found) -> _Place:
+    above = module
+    while above:
+        above = above.rpartition(".")[0]
+        paths = own.get(above) or below.get(above)
+        if paths:
+            rest = module[len(above) + 1 :] if above else module
+            return _Place(tuple(join(path, rest) for path in paths), _MODULE_ABOVE)
+    return _Place((module,), _NOTHING)
+
+
+def _settled(places: Mapping[str, _Place]) -> tuple[dict[str, tuple[str, ...]], list[Conflict]]:
+    holders: dict[str, str] = {}
+    conflicts: list[Conflict] = []
+    for module in sorted(places, key=lambda module: -places[module].certainty):
+        for path in places[module].paths:
+            holder = holders.setdefault(path, module)
+            if holder != module:
+                conflicts.append(Conflict(path, holder, module))
+    lost = {(conflict.left_out, conflict.path) for conflict in conflicts}
+    return {
+        module: tuple(path for path in place.paths if (module, path) not in lost) for module, place in places.items()
+    }, conflicts

@@ -1,0 +1,239 @@
+"""The problems of a plan: one function finds each, and one turns those of a code into the error that says them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+from typing import NamedTuple, Protocol
+
+from ckptnames.droppable import is_droppable
+from ckptnames.errors import (
+    BadArithmetic,
+    KeyCollision,
+    OpenKey,
+    PlanError,
+    ShadowedRule,
+    ShapeMismatch,
+    SplitSiblings,
+    UnfilledTarget,
+    UnmatchedRule,
+)
+from ckptnames.manifest import Manifest
+from ckptnames.rules.rule import Rule
+from ckptnames.rules.ruleset import Fate, Rules, Stage
+from ckptnames.rules.siblings import companions
+from ckptnames.rules.slots import quoted
+
+_MOST_COMPARED = 2000
+"""Nearest names are looked for among this many."""
+
+
+class Problem(NamedTuple):
+    """Something wrong with a plan. ``keys`` are source keys, ``targets`` target keys, ``where`` rule lines."""
+
+    code: str
+    severity: str
+    """``error``, which blocks, or ``warning``."""
+    message: str
+    keys: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    """For each key or rule the line that decides, as in ``llama.rules:4``; ``identity`` where none does."""
+    rule: str = ""
+    shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    """Of the source and of the target."""
+    dtypes: tuple[str, str] | None = None
+
+
+Fates = Mapping[str, tuple[Fate, ...]]
+Claims = dict[str, dict[str, Fate]]
+"""For each name the source keys that would become it."""
+
+
+class Decided(Protocol):
+    """What the search for parted siblings reads of a decision."""
+
+    @property
+    def source(self) -> str:
+        """The source key."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The keys it becomes."""
+
+    @property
+    def fates(self) -> tuple[Fate, ...]:
+        """Who decided."""
+
+
+def open_keys(fates: Fates) -> Iterator[Problem]:
+    """Find keys whose rule says ``!open``."""
+    for key, found in fates.items():
+        for fate in found:
+            if fate.is_open:
+                yield Problem("open-key", "error", f"'{key}' is not decided", (key,), where=(fate.where,))
+
+
+def collisions(claims: Claims) -> Iterator[Problem]:
+    """Find names that several source keys would become."""
+    for name, keys in claims.items():
+        if len(keys) > 1:
+            both = "both" if len(keys) == 2 else "all"
+            where = tuple(fate.where for fate in keys.values())
+            message = f"{len(keys)} source keys would {both} become '{name}'"
+            yield Problem("key-collision", "error", message, tuple(keys), (name,), where)
+
+
+def idle_rules(rules: Rules, fates: Fates) -> list[Problem]:
+    """Find rules that decide no key: they match none, or earlier lines take all that they match."""
+    used = {id(step.rule) for found in fates.values() for fate in found for step in fate.steps}
+    unmatched: list[Problem] = []
+    shadowed: list[Problem] = []
+    for number, stage in enumerate(rules.stages):
+        idle = {id(rule): rule for rule in stage.rules if id(rule) not in used and not rule.optional}
+        takers = _takers(stage, idle, _decided_in(number, fates)) if idle else {}
+        for n, rule in idle.items():
+            if n in takers:
+                shadowed.append(_shadowed(rule, list(takers[n])))
+            else:
+                message = f"'{rule}' matches no key"
+                unmatched.append(Problem("unmatched-rule", "error", message, where=(rule.where,), rule=str(rule)))
+    return [*unmatched, *shadowed]
+
+
+def _decided_in(number: int, fates: Fates) -> dict[str, str]:
+    """Give the names that a stage decides, as they come in, each with the line that does."""
+    steps = (step for found in fates.values() for fate in found for step in fate.steps)
+    return {step.key: step.rule.where for step in steps if step.stage == number}
+
+
+def _takers(stage: Stage, idle: Mapping[int, Rule], decided: Mapping[str, str]) -> dict[int, dict[str, None]]:
+    """For each idle rule that matches something, the lines that come before it there."""
+    takers: dict[int, dict[str, None]] = {}
+    for name, where in decided.items():
+        for rule in stage.candidates(name):
+            if id(rule) in idle and _matches(rule, name):
+                takers.setdefault(id(rule), {})[where] = None
+    return takers
+
+
+def _matches(rule: Rule, name: str) -> bool:
+    try:
+        return rule.apply(name) is not None
+    except BadArithmetic:
+        return True
+
+
+def _shadowed(rule: Rule, takers: Sequence[str]) -> Problem:
+    message = f"'{rule}' never decides: {takers[0]} takes the keys"
+    return Problem("shadowed-rule", "error", message, where=(rule.where, *takers), rule=str(rule))
+
+
+def shape_mismatches(source: Manifest, target: Manifest, mapping: Mapping[str, str]) -> Iterator[Problem]:
+    """Find tensors whose shape is known to be another than that of the key they fill."""
+    for name, key in mapping.items():
+        info = target.tensors.get(name)
+        have = source[key].shape
+        if info is not None and have is not None and info.shape is not None and have != info.shape:
+            message = f"'{name}' has another shape in the source than in the target"
+            yield Problem("shape-mismatch", "error", message, (key,), (name,), shapes=(have, info.shape))
+
+
+def dtype_mismatches(source: Manifest, target: Manifest, mapping: Mapping[str, str]) -> Iterator[Problem]:
+    """Find tensors whose dtype is known to be another than that of the key they fill; torch converts on loading."""
+    for name, key in mapping.items():
+        info = target.tensors.get(name)
+        have = source[key].dtype
+        if info is not None and have is not None and info.dtype is not None and have != info.dtype:
+            message = f"'{name}' is {have} in the source and {info.dtype} in the target"
+            yield Problem("dtype-mismatch", "warning", message, (key,), (name,), dtypes=(have, info.dtype))
+
+
+def unfilled_targets(
+    target: Manifest, mapping: Mapping[str, str], excused: set[str]
+) -> tuple[list[Problem], list[str]]:
+    """Find target keys that nothing fills, and apart from them those that carry no weights."""
+    empty = [name for name in target if name not in mapping and name not in excused]
+    droppable = [name for name in empty if is_droppable(name, target[name], target)]
+    weights = dict.fromkeys(empty)
+    for name in droppable:
+        del weights[name]
+    return [
+        Problem("unfilled-target", "error", f"nothing fills '{name}'", targets=(name,)) for name in weights
+    ], droppable
+
+
+def unexpected_keys(source: Manifest, target: Manifest, mapping: Mapping[str, str]) -> tuple[list[Problem], list[str]]:
+    """Find names that the target does not have, and apart from them those of tensors that carry no weights."""
+    problems, droppable = [], []
+    for name, key in mapping.items():
+        if name in target:
+            continue
+        if is_droppable(key, source[key], source):
+            droppable.append(name)
+        else:
+            problems.append(Problem("unexpected-key", "warning", f"the target has no '{name}'", (key,), (name,)))
+    return problems, droppable
+
+
+def split_siblings(source: Manifest, decisions: Sequence[Decided]) -> Iterator[Problem]:
+    """Find tensors that move without the companions that give them meaning, or the reverse."""
+    if source.partial:
+        return
+    found = list(companions(source))
+    if not found:
+        return
+    by_key = {decision.source: decision for decision in decisions}
+    for companion in found:
+        owner, other = by_key[companion.owner], by_key[companion.key]
+        expected = tuple(companion.under(name) for name in owner.targets)
+        if set(expected) == set(other.targets) or any(f.is_open for f in (*owner.fates, *other.fates)):
+            continue
+        message = f"'{companion.owner}' would part from '{companion.key}', which gives it meaning"
+        where = owner.fates[0].where, other.fates[0].where
+        yield Problem("split-siblings", "error", message, (companion.owner, companion.key), expected, where)
+
+
+# Errors
+
+
+def error_of(
+    problems: Sequence[Problem], source: Manifest, target: Manifest | None, mapping: Mapping[str, str]
+) -> PlanError:
+    """Compose the error for problems of one code."""
+    first = problems[0]
+    if first.code == "key-collision":
+        return KeyCollision(first.targets[0], list(zip(first.keys, first.where, strict=True)), len(problems) - 1)
+    if first.code == "open-key":
+        return OpenKey([(problem.keys[0], problem.where[0]) for problem in problems])
+    if first.code == "unmatched-rule":
+        return UnmatchedRule([(p.where[0], p.rule, _nearest(p.rule.split(" -> ")[0], list(source))) for p in problems])
+    if first.code == "shadowed-rule":
+        return ShadowedRule([(problem.where[0], problem.rule, problem.where[1:]) for problem in problems])
+    if first.code == "shape-mismatch":
+        items = [(p.keys[0], p.targets[0], *p.shapes) for p in problems if p.shapes is not None]
+        return ShapeMismatch(items, _covering([problem.targets[0] for problem in problems]))
+    if first.code == "unfilled-target":
+        unused = [key for name, key in mapping.items() if target is not None and name not in target]
+        near = _nearest(first.targets[0], unused)
+        suggestion = f"{quoted(near)} -> {quoted(first.targets[0])}" if near else ""
+        return UnfilledTarget([p.targets[0] for p in problems], len(target or ()), suggestion)
+    return SplitSiblings([(p.keys[0], p.keys[1], p.targets[0] if p.targets else "") for p in problems])
+
+
+def _nearest(name: str, keys: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, keys, n=1) if len(keys) <= _MOST_COMPARED else []
+    return close[0] if close else ""
+
+
+def _covering(keys: Sequence[str]) -> str:
+    """Give a pattern that covers the keys and little else: their common module, or the first of them."""
+    common = keys[0].split(".")
+    for key in keys[1:]:
+        parts = key.split(".")
+        common = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(common, parts, strict=False))]
+    if len(keys) == 1 or not common:
+        return quoted(keys[0])
+    return ".".join([*map(quoted, common), "**"])

@@ -1,0 +1,248 @@
+"""Rules in their order and stages: reading and writing a rule file, and deciding a key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ckptnames.errors import RuleSyntax, UnknownRulesVersion, UnreadableRules
+from ckptnames.rules.lexer import bare
+from ckptnames.rules.rule import OPEN, Rule
+
+VERSION = "1"
+
+_HEADER = re.compile(r"#\s*ckptnames rules\s+(\S+)")
+_MOST_CACHED = 10_000
+
+
+class Stage:
+    """Rules that see the same keys; the first that matches decides a key, once."""
+
+    def __init__(self, rules: Iterable[Rule] = (), name: str = "") -> None:
+        self.rules = tuple(rules)
+        self.name = name
+        self._plain: dict[str, list[int]] = {}
+        self._patterns: list[int] = []
+        for n, rule in enumerate(self.rules):
+            key = rule.source.literal
+            if key is None:
+                self._patterns.append(n)
+            else:
+                self._plain.setdefault(key, []).append(n)
+        self._candidates: dict[tuple[str, str], list[int]] = {}
+
+    def decide(self, key: str) -> tuple[Rule, tuple[str, ...]] | None:
+        """Give the rule that decides the key and what it becomes; ``None`` where it passes through."""
+        for rule in self.candidates(key):
+            names = rule.apply(key)
+            if names is not None:
+                return rule, names
+        return None
+
+    def candidates(self, key: str) -> Iterator[Rule]:
+        """Give the rules in their order, without those whose first or last segment is another one."""
+        found = self._patterns_for(key)
+        if key in self._plain:
+            found = sorted([*found, *self._plain[key]])
+        rules = self.rules
+        return (rules[n] for n in found)
+
+    def _patterns_for(self, key: str) -> list[int]:
+        first, last = ends = key.partition(".")[0], key.rpartition(".")[2]
+        found = self._candidates.get(ends)
+        if found is None:
+            programs = [(n, self.rules[n].program) for n in self._patterns]
+            found = [n for n, p in programs if p.first in (None, first) and p.last in (None, last)]
+            if len(self._candidates) < _MOST_CACHED:
+                self._candidates[ends] = found
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stage) and (self.rules, self.name) == (other.rules, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.rules, self.name))
+
+    def __repr__(self) -> str:
+        return f"Stage({list(self.rules)!r}, {self.name!r})"
+
+
+class Step(NamedTuple):
+    """A rule that decided a name, in which stage (counted from 0), and the name as it stood before."""
+
+    stage: int
+    rule: Rule
+    key: str
+
+
+class Fate(NamedTuple):
+    """What becomes of a key under one name: ``name`` is ``None`` where it is left out; ``steps`` say who decided."""
+
+    name: str | None
+    steps: tuple[Step, ...] = ()
+    is_open: bool = False
+    """True where the last rule says ``!open``; the name is then the one that is not decided yet."""
+
+    @property
+    def where(self) -> str:
+        """The last line that decided, as in ``llama.rules:4``; ``identity`` where none did."""
+        return self.steps[-1].rule.where if self.steps else "identity"
+
+
+class Rules:
+    """An ordered set of rules in stages. Immutable; ``Rules.parse(str(rules)) == rules``.
+
+    >>> rules = Rules.parse("module.** -> **")
+    >>> rules("module.fc.weight"), rules("fc.weight")
+    ('fc.weight', 'fc.weight')
+    """
+
+    __slots__ = ("name", "stages")
+
+    stages: tuple[Stage, ...]
+    name: str
+    """Where the rules come from, for messages."""
+
+    def __init__(self, stages: Iterable[Stage] = (), name: str = "<rules>") -> None:
+        # A stage without rules and without a name changes nothing and cannot be written down.
+        object.__setattr__(self, "stages", tuple(stage for stage in stages if stage.rules or stage.name))
+        object.__setattr__(self, "name", name)
+
+    @classmethod
+    def parse(cls, text: str, name: str = "<rules>") -> Rules:
+        """Read rules, one a line.
+
+        Raises ``rule-syntax`` with the place, ``rules-version`` for a version other than 1.
+
+        >>> len(Rules.parse("q -> k  # swap" + chr(10) + "k -> q"))
+        2
+        """
+        lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+        header = _HEADER.match(lines[0])
+        if header and header[1] != VERSION:
+            raise UnknownRulesVersion(name, header[1])
+        stages: list[tuple[str, list[Rule]]] = [("", [])]
+        for number, line in enumerate(lines, 1):
+            outline = bare(line).rstrip()
+            if not outline.strip():
+                continue
+            if outline == "---" or outline.startswith("--- "):
+                stages.append((_stage_name(line, outline, number, name), []))
+            else:
+                stages[-1][1].append(Rule.parse(line, number, name))
+        return cls([Stage(rules, title) for title, rules in stages], name)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Rules:
+        """Read a rule file in UTF-8; raises ``unreadable-rules`` and what ``parse`` raises."""
+        try:
+            text = Path(path).read_bytes().decode("utf-8")
+        except OSError as error:
+            raise UnreadableRules(path, error.strerror or str(error)) from error
+        except UnicodeDecodeError as error:
+            raise UnreadableRules(path, f"byte {error.start} is not UTF-8") from error
+        return cls.parse(text, name=str(path))
+
+    def __call__(self, key: str) -> str | None:
+        """Give the key that ``key`` becomes, the first of several; ``None`` where it is dropped.
+
+        A key that a rule leaves open keeps the name it has. Raises ``bad-arithmetic``.
+        """
+        names = self.targets(key)
+        return names[0] if names else None
+
+    def targets(self, key: str) -> tuple[str, ...]:
+        """Give every key that ``key`` becomes: none where it is dropped, two for ``a -> b & c``.
+
+        >>> Rules.parse("embed.w -> embed.w & head.w").targets("embed.w")
+        ('embed.w', 'head.w')
+        """
+        return tuple(dict.fromkeys([fate.name for fate in self.fates(key) if fate.name is not None]))
+
+    def fates(self, key: str) -> tuple[Fate, ...]:
+        """Say what becomes of a key and which lines decide it: one fate for each name, or the one that leaves it out.
+
+        >>> fate, = Rules.parse("a.** -> b.**", name="x.rules").fates("a.w")
+        >>> fate.name, fate.where
+        ('b.w', 'x.rules:1')
+        """
+        fates = [Fate(key)]
+        for number, stage in enumerate(self.stages):
+            if len(fates) == 1:
+                fates = _decided(stage, number, fates[0])
+            else:
+                fates = [after for fate in fates for after in _decided(stage, number, fate)]
+        return tuple(fates)
+
+    def inverse(self, keys: Iterable[str] | None = None) -> Rules:
+        """Give the rules that undo these, proved on ``keys``; without keys, only what holds for every key set.
+
+        Raises ``not-invertible`` with the line that loses information.
+
+        >>> print(Rules.parse("a.** -> b.**").inverse(["a.w"]), end="")
+        b.** -> a.**
+        """
+        from ckptnames.rules.inverse import inverse
+
+        return inverse(self, keys)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return (rule for stage in self.stages for rule in stage.rules)
+
+    def __len__(self) -> int:
+        return sum(len(stage.rules) for stage in self.stages)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"rules are immutable: '{name}' cannot be set")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Rules, (self.stages, self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rules) and self.stages == other.stages
+
+    def __hash__(self) -> int:
+        return hash(self.stages)
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        for number, stage in enumerate(self.stages):
+            if number or stage.name:
+                lines.append(f"--- {stage.name}".rstrip())
+            lines += map(str, stage.rules)
+        return "".join(f"{line}\n" for line in lines)
+
+    def __repr__(self) -> str:
+        return f"Rules.parse({str(self)!r})"
+
+
+def _decided(stage: Stage, number: int, fate: Fate) -> list[Fate]:
+    if fate.name is None or fate.is_open:
+        return [fate]
+    found = stage.decide(fate.name)
+    if found is None:
+        return [fate]
+    rule, names = found
+    steps = (*fate.steps, Step(number, rule, fate.name))
+    if rule.action == OPEN:
+        return [Fate(fate.name, steps, is_open=True)]
+    if not names:
+        return [Fate(None, steps)]
+    return [Fate(name, steps) for name in names]
+
+
+def _stage_name(line: str, outline: str, number: int, name: str) -> str:
+    title = line[3 : len(outline)].strip()
+    if "\0" not in outline and "->" not in outline:
+        return title
+    raise RuleSyntax(
+        "'---' begins a stage, not a rule",
+        name=name,
+        line=number,
+        text=line,
+        start=0,
+        end=3,
+        help="write `--- name` with a plain name; a key that begins with `---` stands in quotes",
+    )

@@ -1,0 +1,212 @@
+"""``ckptnames diff`` as a person runs it, and whether the command it suggests does what it says."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from torch import nn
+
+from ckptnames.cli.main import cli
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return lambda *args, **kw: CliRunner().invoke(cli, [str(arg) for arg in args], **kw)
+
+
+def net(classes: int = 10) -> nn.Module:
+    layers = OrderedDict(conv=nn.Conv2d(3, 4, 3), bn=nn.BatchNorm2d(4), fc=nn.Linear(4, classes))
+    return nn.Sequential(layers)
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    return torch.compile(model, backend="eager")  # type: ignore[return-value]
+
+
+WRAPPINGS: dict[str, Callable[[], nn.Module]] = {
+    "dp": lambda: nn.DataParallel(net()),
+    "compile": lambda: compiled(net()),
+    "dp of compile": lambda: nn.DataParallel(compiled(net())),
+    "attribute of compile": lambda: nn.ModuleDict({"my net": compiled(net())}),
+    "averaged": lambda: torch.optim.swa_utils.AveragedModel(net()),
+}
+
+
+def suggested(output: str) -> list[str]:
+    """The arguments of the command that the screen suggests, as a shell would split them."""
+    lines = [line.strip() for line in output.splitlines() if line.strip().startswith("ckptnames fix ")]
+    assert len(lines) == 1, output
+    return shlex.split(lines[0])[1:]
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_the_suggested_command_makes_a_file_that_loads(run: Run, wrapping: str) -> None:
+    torch.save({"model": WRAPPINGS[wrapping]().state_dict(), "epoch": 1}, "trained.pt")
+    torch.save(net().state_dict(), "plain.pt")
+    shown = run("diff", "trained.pt", "plain.pt")
+    assert shown.exit_code == 1, shown.output
+    args = suggested(shown.stdout)
+    assert run(*args).exit_code == 0
+    state = torch.load(args[-1], weights_only=True)["model"]
+    missing, unexpected = net().load_state_dict(state, strict=False)
+    assert missing == [] and set(unexpected) <= {"n_averaged"}
+
+
+@pytest.mark.parametrize("wrapping", [w for w in WRAPPINGS if w != "averaged"])
+def test_plain_to_wrapped(run: Run, wrapping: str) -> None:
+    torch.save(net().state_dict(), "plain.pt")
+    torch.save(WRAPPINGS[wrapping]().state_dict(), "wrapped.pt")
+    args = suggested(run("diff", "plain.pt", "wrapped.pt").stdout)
+    assert run(*args).exit_code == 0
+    WRAPPINGS[wrapping]().load_state_dict(torch.load(args[-1], weights_only=True))
+
+
+def test_the_whole_screen(run: Run) -> None:
+    torch.save({"model": nn.DataParallel(net()).state_dict(), "epoch": 1}, "trained.pt")
+    torch.save(net().state_dict(), "plain.pt")
+    assert run("diff", "trained.pt", "plain.pt").stdout == (
+        "source  trained.pt#model  9 keys\n"
+        "target  plain.pt  9 keys\n"
+        "\n"
+        "9 of 9 keys: strip `module.` (DataParallel or DistributedDataParallel)\n"
+        "\n"
+        "After that nothing differs: all 9 keys match in name, shape and dtype.\n"
+        "\n"
+        "  ckptnames fix trained.pt --strip module --like plain.pt -o trained.fixed.pt\n"
+        "\n"
+        "or in Python\n"
+        "\n"
+        "  model.load_state_dict(ckptnames.remap(state_dict, rules='module.** -> **'))\n"
+    )
+
+
+def test_the_same_names_exit_0(run: Run) -> None:
+    torch.save(net().state_dict(), "a.pt")
+    result = run("diff", "a.pt", "a.pt")
+    assert result.exit_code == 0
+    assert "Nothing differs" in result.stdout
+
+
+def test_a_head_of_another_size(run: Run) -> None:
+    torch.save(nn.DataParallel(net(10)).state_dict(), "a.pt")
+    torch.save(net(3).state_dict(), "b.pt")
+    result = run("diff", "a.pt", "b.pt")
+    assert result.exit_code == 1
+    assert "strip `module.`" in result.stdout
+    assert "10×4, 3×4" in result.stdout
+    assert "--allow shape-mismatch='fc." in result.stdout
+
+
+def test_dtypes_are_differences(run: Run) -> None:
+    torch.save(net().state_dict(), "a.pt")
+    torch.save(net().half().state_dict(), "b.pt")
+    result = run("diff", "a.pt", "b.pt", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["matched"] == 9
+    assert {(m["source"], m["target"]) for m in found["dtype_mismatch"]} == {("F32", "F16")}
+
+
+def test_json(run: Run) -> None:
+    torch.save({"module.a": torch.zeros(2), "module.b": torch.zeros(3)}, "a.pt")
+    torch.save({"a": torch.zeros(2), "b": torch.zeros(4)}, "b.pt")
+    result = run("diff", "a.pt", "b.pt", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {
+        "missing": ["a", "b"],
+        "unexpected": ["module.a", "module.b"],
+        "shape_mismatch": [],
+        "dtype_mismatch": [],
+        "matched": 0,
+        "rules": None,
+        "after_rules": None,
+        "cautions": [],
+    }
+
+
+def test_buffers_without_weights_are_told_apart(run: Run) -> None:
+    state = nn.DataParallel(net()).state_dict()
+    torch.save({k: v for k, v in state.items() if "num_batches" not in k}, "a.pt")
+    torch.save(net().state_dict(), "b.pt")
+    result = run("diff", "a.pt", "b.pt")
+    assert "buffers that carry no weights: 1 key\n" in result.stdout
+    assert "missing: in the target only" not in result.stdout
+    args = suggested(result.stdout)
+    assert run(*args).exit_code == 0
+
+
+def test_the_container_that_fits_the_target_is_taken(run: Run) -> None:
+    big = nn.ModuleDict(
+        {"a": nn.Linear(7, 7), "b": nn.Linear(7, 7), "c": nn.Linear(7, 7), "d": nn.Linear(7, 7), "e": nn.Linear(2, 2)}
+    )
+    torch.save({"discriminator": big.state_dict(), "generator": nn.DataParallel(net()).state_dict()}, "gan.pt")
+    torch.save(net().state_dict(), "b.pt")
+    result = run("diff", "gan.pt", "b.pt")
+    assert "gan.pt#generator" in result.stdout
+    args = suggested(result.stdout)
+    assert run(*args).exit_code == 0
+    net().load_state_dict(torch.load(args[-1], weights_only=True)["generator"])
+
+
+@pytest.mark.parametrize("mangle", [str, lambda text: text.replace("\t", "    ").replace('", "', '",\n"')])
+def test_torchs_own_message_explains(run: Run, mangle: Callable[[str], str]) -> None:
+    state = nn.DataParallel(net(10)).state_dict()
+    torch.save(state, "a.pt")
+    with pytest.raises(RuntimeError) as caught:
+        net(10).load_state_dict(state)
+    Path("error.txt").write_text(mangle(str(caught.value)))
+    result = run("diff", "a.pt", "--error", "error.txt")
+    assert result.exit_code == 1
+    assert "9 of 9 keys: strip `module.`" in result.stdout
+    args = suggested(result.stdout)
+    assert run(*args).exit_code == 0
+    net(10).load_state_dict(torch.load(args[-1], weights_only=True))
+    piped = run("diff", "a.pt", "--error", "-", input=mangle(str(caught.value)))
+    assert "strip `module.`" in piped.stdout
+
+
+def test_a_size_mismatch_in_torchs_message(run: Run) -> None:
+    state = net(10).state_dict()
+    torch.save(state, "a.pt")
+    with pytest.raises(RuntimeError) as caught:
+        net(3).load_state_dict(state)
+    Path("error.txt").write_text(str(caught.value))
+    result = run("diff", "a.pt", "--error", "error.txt")
+    assert result.exit_code == 1
+    assert "10×4, 3×4" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["a.pt", "nowhere.pt"], "no-such-path"),
+        (["a.pt", "--error", "a.pt"], "not-a-torch-error"),
+        (["a.pt#nothing", "a.pt"], "no-such-container"),
+    ],
+)
+def test_what_cannot_run_exits_2(run: Run, args: list[str], code: str) -> None:
+    torch.save({"a": torch.zeros(2)}, "a.pt")
+    result = run("diff", *args)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error[{code}]: ")
+
+
+def test_neither_target_nor_error_is_a_usage_error(run: Run) -> None:
+    torch.save({"a": torch.zeros(2)}, "a.pt")
+    assert run("diff", "a.pt").exit_code == 2
+
+
+def test_hostile_names_cannot_steer_the_terminal(run: Run) -> None:
+    torch.save({"module.\x1b[31mred": torch.zeros(2), "module.b": torch.zeros(1)}, "a.pt")
+    torch.save({"\x1b[31mred": torch.zeros(2), "b": torch.zeros(1)}, "b.pt")
+    assert "\x1b" not in run("diff", "a.pt", "b.pt").stdout
