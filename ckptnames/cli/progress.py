@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -19,20 +20,20 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
         yield None
         return
     began = time.monotonic()
-    bar: click.progressbar[int] | None = None  # type: ignore[name-defined]
+    bars: list[Any] = []  # click does not export the class of its bars
     shown = 0
 
     def progress(done: int, total: int) -> None:
-        nonlocal bar, shown
-        if bar is None and time.monotonic() - began < _PATIENCE_SECONDS:
+        nonlocal shown
+        if not bars and time.monotonic() - began < _PATIENCE_SECONDS:
             return
-        if bar is None:
-            bar = click.progressbar(length=total, label=label, file=sys.stderr).__enter__()
-        bar.update(done - shown)
+        if not bars:
+            bars.append(click.progressbar(length=total, label=label, file=sys.stderr).__enter__())
+        bars[0].update(done - shown)
         shown = done
 
     try:
         yield progress
     finally:
-        if bar is not None:
+        for bar in bars:
             bar.render_finish()

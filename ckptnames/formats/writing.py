@@ -34,8 +34,8 @@ def write(
     """Write the files of one checkpoint to ``out``: one file for ``Path()``, a folder for any other path.
 
     ``check`` reads the result back before it is put in place. Raises ``output-exists``, ``output-is-source``,
-    ``format-mismatch``, ``output-holds-more``, ``cannot-write``, ``cannot-read``, ``source-changed``, and what ``check``
-    raises; then, as after an interruption, nothing is left behind.
+    ``format-mismatch``, ``output-holds-more``, ``cannot-write``, ``cannot-read``, ``source-changed``, and what
+    ``check`` raises; then, as after an interruption, nothing is left behind.
     """
     check_output(files, out, source, format, force)
     before = _states(files)

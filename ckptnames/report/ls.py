@@ -11,7 +11,7 @@ from typing import Any
 from ckptnames.errors import shown
 from ckptnames.folding import fold
 from ckptnames.formats.checkpoint import BlockedGlobal, Checkpoint
-from ckptnames.manifest import ContainerInfo, Manifest
+from ckptnames.manifest import Manifest
 from ckptnames.report.text import PLAIN, WIDTH, Paint, amount_text, columns, counted, shape_text, size_text
 
 _MOST_LISTED = 10
@@ -86,19 +86,15 @@ def _containers(checkpoint: Checkpoint, chosen: str, paint: Paint) -> Iterator[s
     others = [info for info in infos if info.name != chosen]
     for info in infos:
         if info.name == chosen and (others or chosen):
-            role = f"  {_ROLES[info.role]}" if info.role in _ROLES else ""
-            yield f"showing {paint('bold', _container_name(info))}  {counted(info.n_keys, 'key')}{role}"
+            name = paint("bold", shown(info.name) or "the root")
+            yield ", ".join(
+                filter(None, [f"container: {name}", counted(info.n_keys, "key"), _ROLES.get(info.role, "")])
+            )
     if others:
         example = shlex.quote(f"{checkpoint.path}#{others[0].name}")
-        yield f"The file holds more; 'ckptnames ls {shown(example)}' shows another:"
-        rows = [
-            (f"  {_container_name(info)}", counted(info.n_keys, "key"), _ROLES.get(info.role, "")) for info in others
-        ]
+        yield f"others, shown as by: ckptnames ls {shown(example)}"
+        rows = [(f"  #{shown(info.name)}", counted(info.n_keys, "key"), _ROLES.get(info.role, "")) for info in others]
         yield from columns(rows, right=[1])
-
-
-def _container_name(info: ContainerInfo) -> str:
-    return f"#{shown(info.name)}" if info.name else "# (the root)"
 
 
 def _keys(manifest: Manifest, width: int, paint: Paint) -> Iterator[str]:

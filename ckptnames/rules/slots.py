@@ -173,7 +173,7 @@ def written(items: tuple[Item, ...]) -> str:
     """Write items as one side of a rule.
 
     >>> written((Literal("a b."), Text("p")))
-    '"a b."{p}'
+    '"a b".{p}'
     """
     parts = [str(item) for item in items]
     # A dot at either end of a side is refused unquoted: it is nearly always a prefix that lacks its `**`.

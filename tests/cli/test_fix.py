@@ -67,7 +67,7 @@ def test_what_a_rename_leaves_stale_is_said_and_also_mends_it(run: Run) -> None:
 
 
 def test_like_finds_the_rules(run: Run) -> None:
-    training_file("ddp.pt", nn.DataParallel(torch.compile(net(), backend="eager")))  # type: ignore[arg-type]
+    training_file("ddp.pt", nn.DataParallel(torch.compile(net(), backend="eager")))  # type: ignore[type-var]
     save_file(net().state_dict(), "plain.safetensors")
     result = run("fix", "ddp.pt", "--like", "plain.safetensors", "-o", "out.pt")
     assert result.exit_code == 0, result.output

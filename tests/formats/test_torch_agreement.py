@@ -85,7 +85,7 @@ def _storage(tensor: torch.Tensor) -> object:
 def _sharing(of: Mapping[str, Any], storage: Any) -> set[frozenset[str]]:
     groups: dict[object, set[str]] = {}
     for key, each in of.items():
-        if (shared := storage(each)) is not None and getattr(shared, "nbytes", 1):
+        if (shared := storage(each)) is not None and getattr(shared, "nbytes", 1):  # type: ignore[arg-type]
             groups.setdefault(shared, set()).add(key)
     return {frozenset(group) for group in groups.values() if len(group) > 1}
 
@@ -135,8 +135,14 @@ def test_strided_tensors_of_every_dtype(tmp_path: Path, how: dict[str, Any], map
     tensors = mapping(strided())
     checkpoint = opened(saved(tmp_path / "m.pt", tensors, **how))
     assert_agrees(checkpoint.manifest(), tensors)
-    if "legacy" not in str(how) and not how:
-        assert_agrees(checkpoint.manifest(), torch.load(tmp_path / "m.pt", weights_only=True))
+
+
+@pytest.mark.parametrize("how", [{}, {"_use_new_zipfile_serialization": False}], ids=["zip", "legacy"])
+def test_what_torch_loads_is_what_is_read(tmp_path: Path, how: dict[str, Any]) -> None:
+    # torch cannot load the fp8 tensors of a legacy file that it wrote itself.
+    tensors = {key: t for key, t in strided().items() if not (how and key.startswith(("dtype.F8", "dtype.U")))}
+    path = saved(tmp_path / "m.pt", tensors, **how)
+    assert_agrees(opened(path).manifest(), torch.load(path, weights_only=True))
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -145,6 +151,8 @@ def test_a_file_large_enough_for_wide_memo_indices(tmp_path: Path, how: dict[str
     assert_agrees(opened(saved(tmp_path / "m.pt", tensors, **how)).manifest(), tensors)
 
 
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+@pytest.mark.filterwarnings("ignore:Sparse", "ignore:.*quant")
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_tensors_that_are_made_of_others(tmp_path: Path, protocol: int) -> None:
     dense = torch.eye(4)
@@ -169,7 +177,7 @@ def test_tensors_that_are_made_of_others(tmp_path: Path, protocol: int) -> None:
     assert_agrees(open_torch_zip(path).manifest(), tensors)
 
 
-def test_compressed_and_quantised_bytes_are_those_of_the_parts(tmp_path: Path) -> None:
+def test_the_bytes_of_a_sparse_tensor_are_those_of_its_parts(tmp_path: Path) -> None:
     coo = torch.eye(4).to_sparse()
     manifest = open_torch_zip(saved(tmp_path / "m.pt", {"coo": coo})).manifest()
     assert manifest["coo"].nbytes == coo.values().nbytes + coo.indices().nbytes

@@ -52,7 +52,7 @@ WEIGHTS = {f"layer{i}.weight": torch.arange(i * 7, dtype=torch.float32) for i in
 
 
 def saved(folder: Path, alignment: int = 64) -> Path:
-    with config.patch("save.storage_alignment", alignment):
+    with config.patch("save.storage_alignment", alignment):  # type: ignore[attr-defined]
         torch.save(WEIGHTS, folder / "model.pt")
     return folder / "model.pt"
 
