@@ -52,8 +52,6 @@ def is_droppable(key: str, info: TensorInfo, manifest: Mapping[str, TensorInfo])
         return _INDICES[leaf] if _is_integer(info) else None
     if leaf == "_extra_state":
         return "is an extra state that holds nothing" if _numel(info) == 0 else None
-    if leaf == "_extra_state":
-        return "is an extra state that holds nothing" if _numel(info) == 0 else None
     judge = _JUDGES.get(leaf)
     return judge(module + dot, info, manifest) if judge else None
 

@@ -34,6 +34,9 @@ class BlockedGlobal:
     name: str
     cure: str = ""
 
+    def __str__(self) -> str:
+        return f"torch.load(weights_only=True) stops at {self.name}" + (f"; allow it: {self.cure}" if self.cure else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -81,7 +84,7 @@ class Checkpoint:
             container=chosen.info.name,
             containers=tuple(c.info for c in self.containers),
             ties=ties_of(chosen.tensors.items()) if chosen.ties is None else chosen.ties,
-            notes=self.notes,
+            notes=(*self.notes, *map(str, self.blocked)),
             other=chosen.other,
         )
 

@@ -32,8 +32,8 @@ def open_folder(folder: Path) -> Checkpoint:
     if len(chosen.files) == 1:
         return open_single(folder, chosen.name, tuple(notes))
     if chosen.document is None:
-        return open_shards(folder, folder, chosen.files, None)
-    return _of_index(folder, folder, chosen, chosen.document)
+        return open_shards(folder, folder, chosen.files, None, tuple(notes))
+    return _of_index(folder, folder, chosen, chosen.document, tuple(notes))
 
 
 def open_index(path: Path, document: Document) -> Checkpoint:
@@ -44,9 +44,11 @@ def open_index(path: Path, document: Document) -> Checkpoint:
     return _of_index(path, path.parent, candidate_of_index(path, document), document)
 
 
-def _of_index(path: Path, folder: Path, candidate: Candidate, document: Document) -> Checkpoint:
+def _of_index(
+    path: Path, folder: Path, candidate: Candidate, document: Document, notes: tuple[str, ...] = ()
+) -> Checkpoint:
     index, *shards = candidate.files
-    return open_shards(path, folder, shards, (index, document))
+    return open_shards(path, folder, shards, (index, document), notes)
 
 
 def _refuse_by_name(folder: Path, found: Survey) -> None:

@@ -70,8 +70,10 @@ class FolderCheckpoint(Checkpoint):
         return len(self.shards) > 1 and bool(keys) and not any(planned.get(key, (key,)) for key in keys)
 
 
-def open_shards(path: Path, folder: Path, names: Sequence[str], index: tuple[str, Document] | None) -> FolderCheckpoint:
-    """Read the shards of a folder as one checkpoint.
+def open_shards(
+    path: Path, folder: Path, names: Sequence[str], index: tuple[str, Document] | None, notes: tuple[str, ...] = ()
+) -> FolderCheckpoint:
+    """Read the shards of a folder as one checkpoint; ``notes`` are added to its own.
 
     Raises ``missing-shard``, ``index-mismatch``, ``duplicate-key`` where a key stands in two shards, and what reading a
     shard raises.
@@ -83,7 +85,7 @@ def open_shards(path: Path, folder: Path, names: Sequence[str], index: tuple[str
         keys = sum(file in absent for file in weight_map.values()) if index else None
         raise MissingShard(where, absent, len(names), keys)
     shards = {name: open_weights(folder / name, f"{name}{_MARK}") for name in names}
-    tensors, notes = _merged(where, shards, weight_map)
+    tensors, found = _merged(where, shards, weight_map)
     # One shard keeps its containers; several are one dict by the word of their index.
     containers = (
         next(iter(shards.values())).containers
@@ -98,7 +100,7 @@ def open_shards(path: Path, folder: Path, names: Sequence[str], index: tuple[str
         containers,
         tuple((f"{name}: {at}", what) for name, shard in shards.items() for at, what in shard.contents),
         tuple(dict.fromkeys(chain.from_iterable(shard.blocked for shard in shards.values()))),
-        (*notes, *(f"{name}: {note}" for name, shard in shards.items() for note in shard.notes)),
+        (*notes, *found, *(f"{name}: {note}" for name, shard in shards.items() for note in shard.notes)),
         folder=folder,
         shards=shards,
         index=index,

@@ -34,7 +34,7 @@ def ls_text(checkpoint: Checkpoint, container: str | None = None, *, width: int 
         _section("beside the tensors:", manifest.other.items(), width),
         _section("elsewhere in the file:", checkpoint.contents, width),
         _blocked(checkpoint.blocked),
-        [f"{paint('yellow', 'note:')} {shown(note)}" for note in manifest.notes],
+        [f"{paint('yellow', 'note:')} {shown(note)}" for note in checkpoint.notes],
     ]
     return "".join(line + "\n" for part in parts for line in part)
 
