@@ -1,0 +1,270 @@
+"""Two trees of modules laid over each other: corresponding blocks first, from the largest in, then the units in them.
+
+Blocks are found by the shapes they hold, in the order of their numbers, so that neither the names of the levels nor
+how many there are matters. Inside blocks that correspond, units of equal shape are told apart by their names. What was
+told once holds for all blocks of a kind: a pair of names that shapes alone decide in one is known in the next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from math import prod
+from typing import NamedTuple
+
+from ckptnames.infer.assignment import MARGIN, Block, Found, assigned
+from ckptnames.infer.columns import Column, columns_below
+from ckptnames.infer.correspondence import ALIKE, candidates, choice
+from ckptnames.infer.learned import Known
+from ckptnames.infer.places import norm_places
+from ckptnames.infer.units import Node, Shapes, Unit, all_known
+from ckptnames.infer.words import OBJECTION, SAME, likeness
+
+_KNOWN = 6.0
+"""How much it counts that the shapes told the same pair of names in another block."""
+
+_KNOWN_OTHERWISE = 1.0
+_SAME_PLACE = 2.5
+_ENOUGH_ALONE = 1.3
+_MOST_COMPARED = 40_000
+_KIN = 0.5
+
+
+class Match(NamedTuple):
+    """A unit of the target, the unit of the source that fills it, and what told so."""
+
+    source: Unit
+    target: Unit
+    why: str
+
+
+class Open(NamedTuple):
+    """Names that could be each other's, and that nothing told apart."""
+
+    sources: tuple[tuple[Unit, ...], ...]
+    targets: tuple[tuple[Unit, ...], ...]
+
+
+class _Group(NamedTuple):
+    """Units that go together: for each block those of one name, or of one column."""
+
+    name: str
+    units: tuple[tuple[Unit, ...], ...]
+
+    @property
+    def shapes(self) -> tuple[tuple[Shapes, ...], ...]:
+        return tuple(tuple(unit.shapes for unit in units) for units in self.units)
+
+    @property
+    def all(self) -> Iterator[Unit]:
+        return (unit for units in self.units for unit in units)
+
+
+Pairs = Sequence[tuple[Node, Node]]
+
+
+class Alignment:
+    """The search, and what it found."""
+
+    def __init__(self, source: Node, target: Node) -> None:
+        self.source, self.target = source, target
+        self.matches: dict[Unit, Match] = {}
+        self.open: list[Open] = []
+        self._taken: set[Unit] = set()
+        self._known = Known()
+
+    def run(self) -> None:
+        """Lay the source over the target."""
+        is_exact = self.source.bag == self.target.bag and all_known(self.target.units)
+        self._inside([(self.source, self.target)], is_exact)
+
+    def match(self, source: Unit, target: Unit, why: str) -> None:
+        """Note that one unit fills another, unless either is taken."""
+        if source in self._taken or target in self.matches:
+            return
+        self.matches[target] = Match(source, target, why)
+        self._taken.add(source)
+        for unit in (source, target):
+            node: Node | None = unit.node
+            while node is not None:
+                node.left -= 1
+                node = node.parent
+        self._known.learn(source, target)
+
+    def is_free(self, unit: Unit) -> bool:
+        """Tell whether a unit is not matched yet."""
+        return unit not in self._taken and unit not in self.matches
+
+    # Blocks
+
+    def _align(self, pairs: Pairs, is_exact: bool) -> None:
+        """Go inside pairs of blocks, those of equal structure together, the ones with fewest doubles first."""
+        parts: dict[tuple[object, object], list[tuple[Node, Node]]] = {}
+        for source, target in pairs:
+            parts.setdefault((source.structure, target.structure), []).append((source, target))
+        with self._known.within(*pairs[0]):
+            for part in sorted(parts.values(), key=lambda part: _doubles(part[0][1])):
+                self._inside(part, is_exact)
+
+    def _inside(self, pairs: Pairs, is_exact: bool) -> None:
+        if all(source.unit and target.unit and len(source.units) == len(target.units) == 1 for source, target in pairs):
+            for source, target in pairs:
+                if source.unit and target.unit and source.unit.shapes == target.unit.shapes:
+                    self.match(source.unit, target.unit, "the block it stands for")
+            return
+        sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+        self._blocks(sources, targets)
+        self._units(sources, targets, is_exact)
+        self._by_name(sources, targets)
+
+    def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
+        tried: set[tuple[str, str, int]] = set()
+        while True:
+            ranked = [
+                candidate
+                for candidate in candidates(columns_below(sources), columns_below(targets))
+                if (candidate.source.name, candidate.target.name, candidate.trust) not in tried
+            ]
+            chosen = choice(ranked, self._likeness, lambda *_: None)
+            if chosen is None:
+                return
+            tried.add((chosen.source.name, chosen.target.name, chosen.trust))
+            self._align(chosen.pairs, chosen.trust > ALIKE and all_known(unit for _, t in chosen.pairs for unit in t.units))
+
+    # Units
+
+    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
+        ours, theirs = self._groups(sources), self._groups(targets)
+        block = Block([group.name for group in ours], [group.name for group in theirs])
+        left = [[Counter(unit.shapes for unit in node.units if self.is_free(unit)) for node in side] for side in (sources, targets)]
+        by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[_Group], list[_Group]]] = defaultdict(lambda: ([], []))
+        for side, groups in enumerate((ours, theirs)):
+            for group in groups:
+                by_shapes[group.shapes][side].append(group)
+        for shapes, (some, others) in sorted(by_shapes.items(), key=lambda item: -sum(map(len, item[0]))):
+            some, others = self._free(some), self._free(others)
+            if some and others:
+                complete = is_exact and all(
+                    counter[shape] == len(side) * sum(s == shape for s in row)
+                    for side, counters in ((some, left[0]), (others, left[1]))
+                    for row, counter in zip(shapes, counters, strict=True)
+                    for shape in row
+                )
+                self._assign(some, others, block, complete)
+
+    def _assign(self, some: Sequence[_Group], others: Sequence[_Group], block: Block, complete: bool) -> None:
+        ours, theirs = {group.name: group for group in some}, {group.name: group for group in others}
+
+        def rating(source: str, target: str) -> float:
+            return self._likeness(source, target) + _KIN * self._kinship(ours[source], theirs[target])
+
+        found = assigned(list(ours), list(theirs), block, rating, complete=complete)
+        for pair in found:
+            self._take(ours.pop(pair.source), theirs.pop(pair.target), pair)
+        if ours and theirs:
+            self.open.append(
+                Open(tuple(tuple(g.all) for g in ours.values()), tuple(tuple(g.all) for g in theirs.values()))
+            )
+
+    def _take(self, source: _Group, target: _Group, pair: Found) -> None:
+        for a, b in zip(source.all, target.all, strict=True):
+            self.match(a, b, pair.why)
+
+    def _groups(self, blocks: Sequence[Node]) -> list[_Group]:
+        """Give the free units below the blocks by their names, and the columns of them."""
+        by_name: dict[str, list[tuple[Unit, ...]]] = {}
+        for number, block in enumerate(blocks):
+            for unit in block.units:
+                if self.is_free(unit):
+                    by_name.setdefault(block.below(unit), [()] * len(blocks))[number] = (unit,)
+        groups = [_Group(name, tuple(units)) for name, units in by_name.items()]
+        seen = {frozenset(group.all) for group in groups}
+        for column in columns_below(blocks):
+            group = _group_of(column)
+            if group and (units := frozenset(group.all)) not in seen:
+                seen.add(units)
+                groups.append(group)
+        return groups
+
+    def _free(self, groups: Iterable[_Group]) -> list[_Group]:
+        return [group for group in groups if all(map(self.is_free, group.all))]
+
+    # Units whose parameters agree in part
+
+    def _by_name(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
+        """Match units by name where not all of their shapes agree: a weight was transposed, a bias came or went."""
+        ours, theirs = [[g for g in self._groups(side) if len(g.units[0]) < 2] for side in (sources, targets)]
+        if len(ours) * len(theirs) > _MOST_COMPARED:
+            return
+        names = Block([group.name for group in ours], [group.name for group in theirs])
+        places = norm_places(names.source, names.source), norm_places(names.target, names.target)
+        scores = {}
+        for source in ours:
+            for target in theirs:
+                score = self._likeness(source.name, target.name)
+                place, other = places[0].get(source.name), places[1].get(target.name)
+                if place and other:
+                    score = OBJECTION if place != other else max(score, _SAME_PLACE)
+                if score >= _ENOUGH_ALONE and _fit_in_part(source, target):
+                    scores[source.name, target.name] = score
+        by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
+        for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
+            rivals = [s for (a, b), s in scores.items() if (a == source) != (b == target)]
+            if max(rivals, default=OBJECTION) <= score - MARGIN:
+                for units, others in zip(by_name[0][source].units, by_name[1][target].units, strict=True):
+                    for a, b in zip(units, others, strict=False):
+                        self.match(a, b, "names that are alike, though not all shapes are")
+
+    # Evidence
+
+    def _likeness(self, source: str, target: str) -> float:
+        score = likeness(source, target)
+        known = self._known.verdict(source, target)
+        if known > 0:
+            return max(score, 0.0) + _KNOWN
+        return score - _KNOWN_OTHERWISE if known < 0 and score < SAME else score
+
+    def _kinship(self, source: _Group, target: _Group) -> float:
+        """Tell whether the neighbours of the units are matched with each other (1), with others (-1), or not yet (0)."""
+        votes = [self._kin(a, b) for a, b in zip(source.all, target.all, strict=True)]
+        return sum(votes) / len(votes)
+
+    def _kin(self, source: Unit, target: Unit) -> int:
+        above, other = source.node.parent, target.node.parent
+        if above is None or other is None:
+            return 0
+        near = [self._counterpart(child) for child in above.children if child is not source.node]
+        found = [node for node in near if node is not None]
+        return 0 if not found else 1 if any(node.parent is other for node in found) else -1
+
+    def _counterpart(self, node: Node) -> Node | None:
+        found = self._known.counterparts.get(node.unit) if node.unit else None
+        return found.node if found else None
+
+
+def _group_of(column: Column) -> _Group | None:
+    """Make a group of a column of leaf modules, of which at least one block has several."""
+    if max(map(len, column.lists), default=0) < 2 or any(len(node.units) != 1 or node.unit is None for node in column.nodes):
+        return None
+    return _Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists))
+
+
+def _doubles(block: Node) -> float:
+    """Tell how many units of a block have a shape that others have too."""
+    counted = Counter(unit.shapes for unit in block.units)
+    return sum(n * n for n in counted.values()) / max(1, len(block.units))
+
+
+def _fit_in_part(source: _Group, target: _Group) -> bool:
+    """Tell whether in most blocks some parameter has one shape on both sides, or a weight the same number of elements."""
+    both = [(a, b) for some, others in zip(source.units, target.units, strict=True) for a, b in zip(some, others, strict=False)]
+    n_targets = sum(map(len, target.units))
+    return bool(both) and 2 * len(both) >= n_targets and all(_agree_in_part(a, b) for a, b in both)
+
+
+def _agree_in_part(source: Unit, target: Unit) -> bool:
+    weight, other = source.shape("weight"), target.shape("weight")
+    if weight is not None and other is not None and prod(weight) != prod(other):
+        return False
+    shapes = dict(source.shapes)
+    return any(shapes.get(role) == shape for role, shape in target.shapes) or (weight is not None and other is not None)

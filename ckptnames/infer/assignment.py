@@ -1,0 +1,148 @@
+"""Which of several names is which of several others, where their tensors could be either's: by words, with a margin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+from ckptnames.infer.places import gate_and_up, in_order, norm_places
+from ckptnames.infer.words import OBJECTION
+
+MARGIN = 0.35
+"""By so much a pair has to be more alike than its rivals."""
+
+ENOUGH = 1.0
+"""So alike are two names that speak of one thing."""
+
+_MOST_PERMUTED = 6
+
+Likeness = Callable[[str, str], float]
+
+
+class Found(NamedTuple):
+    """A pair of names, and in words what told that they belong together."""
+
+    source: str
+    target: str
+    why: str
+
+
+class Block(NamedTuple):
+    """The names of all parts of the block on either side, for names whose meaning depends on what stands beside them."""
+
+    source: Collection[str]
+    target: Collection[str]
+
+
+def assigned(
+    sources: Collection[str], targets: Collection[str], block: Block, likeness: Likeness, *, complete: bool
+) -> list[Found]:
+    """Pair names whose tensors have equal shapes, as far as the names tell.
+
+    ``complete`` says that each of these sources has its target here, so that what is left over belongs together.
+    """
+    search = _Search(sources, targets, likeness, complete and len(sources) == len(targets))
+    search.by_name()
+    search.by_norm_place(block)
+    if search.is_square:
+        search.by_gate()
+        search.by_order(block)
+    search.by_likeness()
+    return search.found
+
+
+class _Search:
+    def __init__(
+        self, sources: Collection[str], targets: Collection[str], likeness: Likeness, complete: bool
+    ) -> None:
+        self.sources, self.targets = list(sources), list(targets)
+        self.likeness = likeness
+        self.complete = complete
+        self.is_square = len(sources) == len(targets)
+        self.found: list[Found] = []
+
+    def take(self, pairs: Iterable[tuple[str, str]], why: str) -> None:
+        for source, target in pairs:
+            self.found.append(Found(source, target, why))
+            self.sources.remove(source)
+            self.targets.remove(target)
+
+    def by_name(self) -> None:
+        self.take([(name, name) for name in list(self.targets) if name in self.sources], "the same name")
+
+    def by_norm_place(self, block: Block) -> None:
+        if len(self.sources) + len(self.targets) < 3:
+            return
+        ours = _unique(norm_places(self.sources, block.source))
+        theirs = _unique(norm_places(self.targets, block.target))
+        self.take(
+            [(ours[place], theirs[place]) for place in ours if place in theirs], "the place of the norm in its block"
+        )
+
+    def by_gate(self) -> None:
+        ours, theirs = gate_and_up(self.sources), gate_and_up(self.targets)
+        if ours and theirs:
+            self.take(zip(ours, theirs, strict=True), "gate and up projection by their names")
+
+    def by_order(self, block: Block) -> None:
+        """Pair by number, or a number with a place in words."""
+        if len(self.sources) < 2:
+            return
+        ours, theirs = in_order(self.sources), in_order(self.targets)
+        if ours and theirs:
+            if self.complete:
+                self.take(zip(ours, theirs, strict=True), "their numbers, in order")
+        elif ours or theirs:
+            ours = ours or _ordered_by(norm_places(self.sources, block.source), self.sources)
+            theirs = theirs or _ordered_by(norm_places(self.targets, block.target), self.targets)
+            if ours and theirs:
+                self.take(zip(ours, theirs, strict=True), "numbers on one side, places on the other, in order")
+
+    def by_likeness(self) -> None:
+        if not self.sources or not self.targets:
+            return
+        scores = {(s, t): self.likeness(s, t) for s in self.sources for t in self.targets}
+        if self.is_square and self.complete and len(self.sources) <= _MOST_PERMUTED:
+            self.take(_best_permutation(self.sources, self.targets, scores), "the likeness of all names together")
+        while self.sources and self.targets:
+            best = max((scores[s, t], s, t) for s in self.sources for t in self.targets)
+            score, source, target = best
+            rivals = [scores[source, t] for t in self.targets if t != target]
+            rivals += [scores[s, target] for s in self.sources if s != source]
+            if score == OBJECTION or max(rivals, default=OBJECTION) > score - MARGIN:
+                break
+            if score < ENOUGH and (rivals or not self.complete):
+                break
+            self.take([(source, target)], "the likeness of names" if rivals else "the only one left of its shape")
+
+
+def _unique(places: Mapping[str, int]) -> dict[int, str]:
+    names: dict[int, list[str]] = {}
+    for name, place in places.items():
+        names.setdefault(place, []).append(name)
+    return {place: found[0] for place, found in names.items() if len(found) == 1}
+
+
+def _ordered_by(places: Mapping[str, int], names: Sequence[str]) -> list[str] | None:
+    if len(_unique(places)) < len(names):
+        return None
+    return sorted(names, key=lambda name: places[name])
+
+
+def _best_permutation(
+    sources: Sequence[str], targets: Sequence[str], scores: Mapping[tuple[str, str], float]
+) -> list[tuple[str, str]]:
+    """Give the pairs of the assignment that is best as a whole, those of them that every near rival has too."""
+    ranked = sorted(
+        ((sum(scores[pair] for pair in zip(sources, order, strict=True)), order) for order in permutations(targets)),
+        key=lambda found: -found[0],
+    )
+    best, order = ranked[0]
+    if best < ENOUGH * len(sources):
+        return []
+    pairs = set(zip(sources, order, strict=True))
+    for score, other in ranked[1:]:
+        if score > best - MARGIN:
+            pairs &= set(zip(sources, other, strict=True))
+    return sorted(pairs)

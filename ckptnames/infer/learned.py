@@ -1,0 +1,56 @@
+"""What matched units teach: which names below corresponding blocks belong together, for other blocks of the kind."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ckptnames.infer.units import Node, Path, Unit
+
+
+class _Level(NamedTuple):
+    """Blocks that the search is in: their depths, and their templates."""
+
+    source_depth: int
+    target_depth: int
+    kind: tuple[Path, Path]
+
+
+class Known:
+    """Pairs of names that were told apart somewhere, and the counterpart of every matched unit."""
+
+    def __init__(self) -> None:
+        self.counterparts: dict[Unit, Unit] = {}
+        """Target units by the source units that fill them."""
+        self._levels: list[_Level] = []
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._partners: defaultdict[tuple[tuple[Path, Path], str], set[str]] = defaultdict(set)
+
+    @contextmanager
+    def within(self, source: Node, target: Node) -> Iterator[None]:
+        """Say that the search is inside blocks of the kind of these two."""
+        self._levels.append(_Level(source.depth, target.depth, (source.template, target.template)))
+        try:
+            yield
+        finally:
+            self._levels.pop()
+
+    def learn(self, source: Unit, target: Unit) -> None:
+        """Note a match, under the names that the two have below each of the blocks around them."""
+        self.counterparts[source] = target
+        for level in self._levels:
+            ours, theirs = ".".join(source.path[level.source_depth :]), ".".join(target.path[level.target_depth :])
+            self._pairs[ours, theirs] += 1
+            self._partners[level.kind, f"s {ours}"].add(theirs)
+            self._partners[level.kind, f"t {theirs}"].add(ours)
+
+    def verdict(self, source: str, target: str) -> int:
+        """Tell whether two names were found to be a pair (1), each to have another partner here (-1), or neither (0)."""
+        if not self._levels:
+            return 0
+        if self._pairs[source, target]:
+            return 1
+        kind = self._levels[-1].kind
+        return -1 if self._partners.get((kind, f"s {source}")) or self._partners.get((kind, f"t {target}")) else 0

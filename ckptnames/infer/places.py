@@ -1,0 +1,115 @@
+"""Where a part stands among its like in one block: first or second norm, gate or up, number one or two.
+
+Parts of equal shape in one block are told apart by what their names say of their place. Names in words
+(``input_layernorm``) and names with numbers (``norm_1``) meet here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from ckptnames.infer.units import numbers_in, template_of
+from ckptnames.infer.words import meaning, words
+
+BEFORE_ATTENTION, AFTER_ATTENTION, CROSS, BEFORE_MLP, AFTER_MLP = range(1, 6)
+"""The places of the norms of a transformer block; a block with two has the first and the fourth."""
+
+_BY_NUMBER = {2: (BEFORE_ATTENTION, BEFORE_MLP), 3: (BEFORE_ATTENTION, CROSS, BEFORE_MLP)}
+_ATTENTION = frozenset(("sa", "attn", "attention"))
+_MLP = frozenset(("ffn", "mlp", "feedforward", "ff", "ffw"))
+_SANDWICH = re.compile(r"post[_.]?(?:feedforward|ffw|mlp|ffn)|pre[_.]?(?:feedforward|ffw)")
+_NUMBERED_LINEAR = re.compile(r"(?:.*[._])?(w|wi_?)([0-9])")
+
+
+def norm_places(names: Collection[str], block: Collection[str]) -> dict[str, int]:
+    """Give the place of each norm whose name says it; ``block`` has the names of all parts of the block.
+
+    >>> norm_places(["input_layernorm", "ln_2"], ["input_layernorm", "ln_1", "ln_2"])
+    {'input_layernorm': 1, 'ln_2': 4}
+    """
+    sandwich = any(map(_SANDWICH.search, block))
+    found = {name: place for name in names if (place := _norm_place(name, sandwich))}
+    numbered = _numbered([name for name in block if _is_norm(name)])
+    return found | {name: place for name, place in numbered.items() if name in names and name not in found}
+
+
+def _is_norm(name: str) -> bool:
+    return "norm" in meaning(name).get("sort", ())
+
+
+def _norm_place(name: str, sandwich: bool) -> int | None:
+    if not _is_norm(name):
+        return None
+    said, found = meaning(name), {word for word in words(name) if not word.isdigit()}
+    is_after = not found.isdisjoint(("post", "after"))
+    if "cross" in said.get("attention", ()):
+        return CROSS
+    if not found.isdisjoint(_MLP) or not said["sort"].isdisjoint(("mlp", "experts")):
+        return AFTER_MLP if is_after else BEFORE_MLP
+    if not found.isdisjoint(_ATTENTION) or "attention" in said["sort"]:
+        if is_after:
+            return AFTER_ATTENTION if sandwich else BEFORE_MLP
+        return BEFORE_ATTENTION
+    if "before" in found or words(name)[0] == "input":
+        return BEFORE_ATTENTION
+    if not found.isdisjoint(("after", "final")) or words(name)[0] == "output":
+        return BEFORE_MLP
+    return None
+
+
+def _numbered(names: Sequence[str]) -> dict[str, int]:
+    """Place norms that are told apart by one number alone: two or three of them, counted from 0 or 1."""
+    by_template: dict[tuple[str, int], list[str]] = {}
+    for name in names:
+        by_template.setdefault((template_of(name), len(numbers_in(name))), []).append(name)
+    places: dict[str, int] = {}
+    for group in by_template.values():
+        ordered, known = in_order(group), _BY_NUMBER.get(len(group))
+        if ordered and known:
+            places |= dict(zip(ordered, known, strict=True))
+    return places
+
+
+def in_order(names: Sequence[str]) -> list[str] | None:
+    """Order names that are one template with one number that counts up; ``None`` where they are not.
+
+    >>> in_order(["mlp.fc2", "mlp.fc1"]), in_order(["w1", "w3"])
+    (['mlp.fc1', 'mlp.fc2'], None)
+    """
+    numbers = [numbers_in(name) for name in names]
+    if len({template_of(name) for name in names}) != 1 or len(set(map(len, numbers))) != 1:
+        return None
+    varying = [at for at in range(len(numbers[0])) if len({found[at] for found in numbers}) > 1]
+    if len(varying) != 1:
+        return None
+    counted = sorted((found[varying[0]], name) for found, name in zip(numbers, names, strict=True))
+    first = counted[0][0]
+    if [number for number, _ in counted] != list(range(first, first + len(counted))):
+        return None
+    return [name for _, name in counted]
+
+
+def gate_and_up(names: Sequence[str]) -> tuple[str, str] | None:
+    """Tell the gate from the up projection of a gated feed-forward block; ``None`` where two names do not say it.
+
+    ``w1`` is the gate and the other of its shape the up projection, as in ``wi_0`` and ``wi_1``; ``fc_1`` and ``fc_2``
+    are used both ways, and say nothing.
+
+    >>> gate_and_up(["mlp.up_proj", "mlp.gate_proj"]), gate_and_up(["w3", "w1"]), gate_and_up(["fc_1", "fc_2"])
+    (('mlp.gate_proj', 'mlp.up_proj'), ('w1', 'w3'), None)
+    """
+    if len(names) != 2:
+        return None
+    gates = [name for name in names if not {"gate", "g"}.isdisjoint(words(name)[-2:])]
+    ups = [name for name in names if "up" in words(name)[-2:]]
+    if len(gates) == 1 and ups in ([], [name for name in names if name not in gates]):
+        return gates[0], next(name for name in names if name != gates[0])
+    if len(ups) == 1 and not gates:
+        return next(name for name in names if name != ups[0]), ups[0]
+    matched = [_NUMBERED_LINEAR.fullmatch(name) for name in names]
+    first, second = matched
+    if first and second and first[1] == second[1] and first[2] != second[2]:
+        low, high = sorted(names)
+        return low, high
+    return None

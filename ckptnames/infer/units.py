@@ -1,0 +1,229 @@
+"""A manifest as a tree of modules: the leaf modules with the roles and shapes of their parameters, and what holds them.
+
+A *unit* is a leaf module (``fc``: weight and bias), or a parameter that stands alone in a module with others in it.
+A bias, or the statistics of a BatchNorm, follow their weight for free.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from ckptnames.manifest import TensorInfo
+
+Path = tuple[str, ...]
+Shape = tuple[int, ...] | None
+Shapes = tuple[tuple[str, Shape], ...]
+
+COUNTER = "counter"
+"""The role of ``num_batches_tracked``, which came late and goes with its module whether or not it is there."""
+
+_ROLES = {
+    **dict.fromkeys(("weight", "w", "g", "kernel", "gamma", "scale", "embedding", "embeddings", "W"), "weight"),
+    **dict.fromkeys(("bias", "b", "beta"), "bias"),
+    **dict.fromkeys(("running_mean", "moving_mean"), "mean"),
+    **dict.fromkeys(("running_var", "moving_variance"), "variance"),
+    "num_batches_tracked": COUNTER,
+    "weight_g": "magnitude",
+    "weight_v": "direction",
+    "weight_orig": "original",
+    "weight_u": "left vector",
+    "weight_mask": "mask",
+}
+"""The last segments that name a parameter of a leaf module, whatever the library calls it."""
+
+_PARAMETRIZED = {
+    ("weight", "original0"): "magnitude",
+    ("weight", "original1"): "direction",
+    ("weight", "original"): "original",
+    ("weight", "0", "_u"): "left vector",
+    ("weight", "0", "_v"): "right vector",
+}
+"""What stands behind ``parametrizations``: weight_norm and spectral_norm of ``torch.nn.utils.parametrizations``."""
+
+_SUFFIXED = re.compile(r"(.+)_(weight|bias)")  # in_proj_weight
+_PREFIXED = re.compile(r"([Wb])_(.+)")  # W_Q and b_Q
+_NUMBER = re.compile(r"[0-9]+")
+_SEPARATOR = re.compile(r"[./]")
+_BAG = (1 << 61) - 1
+
+
+class Unit:
+    """A leaf module: its path, the key of each of its parameters by role, and their shapes."""
+
+    __slots__ = ("keys", "node", "path", "shapes")
+
+    def __init__(self, path: Path, keys: dict[str, str], tensors: Mapping[str, TensorInfo]) -> None:
+        self.path = path
+        self.keys = keys
+        self.shapes: Shapes = tuple(sorted((role, tensors[key].shape) for role, key in keys.items() if role != COUNTER))
+        self.node: Node
+
+    @property
+    def kind(self) -> tuple[tuple[str, int], ...]:
+        """The roles with their number of dimensions; -1 where it is not known."""
+        return tuple((role, -1 if shape is None else len(shape)) for role, shape in self.shapes)
+
+    def shape(self, role: str) -> Shape:
+        """Give the shape of the parameter in a role; ``None`` where there is none, or it is not known."""
+        return next((shape for known, shape in self.shapes if known == role), None)
+
+    def __repr__(self) -> str:
+        return f"Unit({'.'.join(self.path)})"
+
+
+class Node:
+    """A module of the tree. ``template`` is its path with ``#`` for each number; ``slots`` are the numbers."""
+
+    __slots__ = ("bag", "children", "left", "parent", "path", "slots", "structure_", "template", "unit", "units")
+
+    def __init__(self, path: Path, parent: Node | None) -> None:
+        self.path = path
+        self.parent = parent
+        self.template = tuple(_NUMBER.sub("#", segment) for segment in path)
+        self.slots = tuple(int(number) for segment in path for number in _NUMBER.findall(segment))
+        self.children: list[Node] = []
+        self.unit: Unit | None = None
+        self.units: list[Unit] = []
+        """All units at or below this module."""
+        self.left = 0
+        """How many of them are not matched yet."""
+        self.bag = 0
+        """The same for two modules that hold equal shapes in equal roles, however they are named and nested."""
+        self.structure_: frozenset[tuple[str, tuple[tuple[str, int], ...]]] | None = None
+
+    @property
+    def depth(self) -> int:
+        """The number of segments of its path."""
+        return len(self.path)
+
+    @property
+    def is_fresh(self) -> bool:
+        """True while no unit of it is matched."""
+        return self.left == len(self.units) > 0
+
+    @property
+    def structure(self) -> frozenset[tuple[str, tuple[tuple[str, int], ...]]]:
+        """The templates and kinds of the units in it: what is left of it without its sizes and numbers."""
+        if self.structure_ is None:
+            self.structure_ = frozenset(
+                (".".join(unit.node.template[self.depth :]), unit.kind) for unit in self.units
+            )
+        return self.structure_
+
+    def below(self, unit: Unit) -> str:
+        """Name a unit by its path below this module."""
+        return ".".join(unit.path[self.depth :])
+
+    def __repr__(self) -> str:
+        return f"Node({'.'.join(self.path)})"
+
+
+def tree_of(tensors: Mapping[str, TensorInfo]) -> Node:
+    """Build the tree of a manifest's modules, and give its root.
+
+    >>> root = tree_of({"fc.weight": TensorInfo("F32", (3, 2)), "fc.bias": TensorInfo("F32", (3,))})
+    >>> root.units, root.units[0].keys
+    ([Unit(fc)], {'weight': 'fc.weight', 'bias': 'fc.bias'})
+    """
+    nodes: dict[Path, Node] = {}
+    root = _node((), nodes)
+    for unit in _units(tensors):
+        unit.node = _node(unit.path, nodes)
+        unit.node.unit = unit
+    order = [root]
+    for node in order:
+        order.extend(node.children)
+    for node in reversed(order):
+        if node.unit is not None:
+            node.units.append(node.unit)
+            node.bag = hash(node.unit.shapes)
+        for child in node.children:
+            node.units.extend(child.units)
+            node.bag += child.bag
+        node.left = len(node.units)
+        node.bag &= _BAG
+    return root
+
+
+def _node(path: Path, nodes: dict[Path, Node]) -> Node:
+    found = nodes.get(path)
+    if found is None:
+        parent = _node(path[:-1], nodes) if path else None
+        found = nodes[path] = Node(path, parent)
+        if parent is not None:
+            parent.children.append(found)
+    return found
+
+
+def _units(tensors: Mapping[str, TensorInfo]) -> Iterator[Unit]:
+    paths = {key: tuple(_SEPARATOR.split(key)) for key in tensors}
+    known = set(paths.values())
+    # What hangs below a tensor is an optimizer's: TensorFlow keeps its slots there.
+    paths = {key: path for key, path in paths.items() if not any(path[:n] in known for n in range(1, len(path)))}
+    inner = Counter(path[:n] for path in paths.values() if "parametrizations" not in path for n in range(len(path) - 1))
+    modules: dict[Path, dict[str, list[str]]] = {}
+    for key, path in paths.items():
+        module, role = _place(path)
+        if len(module) == len(path) - 1 and inner[module] and path[-1] in _ROLES:
+            module, role = path, role if role == "bias" else "weight"
+        modules.setdefault(module, {}).setdefault(role, []).append(key)
+    for module, roles in modules.items():
+        if any(len(keys) > 1 for keys in roles.values()):
+            yield from (Unit(paths[key], {"weight": key}, tensors) for keys in roles.values() for key in keys)
+        else:
+            yield Unit(module, _told_apart({role: keys[0] for role, keys in roles.items()}), tensors)
+
+
+def _place(path: Path) -> tuple[Path, str]:
+    """Give the module that a key belongs to, and the role it has in it; a parameter alone is a module of its own."""
+    if "parametrizations" in path:
+        at = len(path) - 1 - path[::-1].index("parametrizations")
+        role = _PARAMETRIZED.get(path[at + 1 :])
+        if role:
+            return path[:at], role
+    last = path[-1]
+    if last in _ROLES and len(path) > 1:
+        return path[:-1], _ROLES[last]
+    prefixed, suffixed = _PREFIXED.fullmatch(last), _SUFFIXED.fullmatch(last)
+    if prefixed:
+        return (*path[:-1], prefixed[2]), "weight" if prefixed[1] == "W" else "bias"
+    if suffixed:
+        return (*path[:-1], suffixed[1]), suffixed[2]
+    return path, "weight"
+
+
+def _told_apart(keys: dict[str, str]) -> dict[str, str]:
+    # Both weight_norm and spectral_norm have a weight_v.
+    if "original" in keys and "direction" in keys:
+        keys["right vector"] = keys.pop("direction")
+    return keys
+
+
+def leaf_of(key: str) -> str:
+    """Give the last segment of a key."""
+    return _SEPARATOR.split(key)[-1]
+
+
+def numbers_in(path: str) -> tuple[int, ...]:
+    """Give the numbers in a name.
+
+    >>> numbers_in("layer1.0.conv2")
+    (1, 0, 2)
+    """
+    return tuple(map(int, _NUMBER.findall(path)))
+
+
+def template_of(path: str) -> str:
+    """Write a name with ``#`` for each number.
+
+    >>> template_of("layer1.0.conv2")
+    'layer#.#.conv#'
+    """
+    return _NUMBER.sub("#", path)
+
+
+def all_known(units: Iterable[Unit]) -> bool:
+    """Tell whether every shape is known."""
+    return all(shape is not None for unit in units for _, shape in unit.shapes)
