@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import NamedTuple
 
-from ckptnames.infer.assignment import MARGIN, Block, Found, assigned
+from ckptnames.infer.assignment import MARGIN, Block, Evidence, Found, assigned
 from ckptnames.infer.columns import Column, columns_below
 from ckptnames.infer.correspondence import ALIKE, candidates, choice
 from ckptnames.infer.learned import Known
@@ -27,7 +27,7 @@ _KNOWN_OTHERWISE = 1.0
 _SAME_PLACE = 2.5
 _ENOUGH_ALONE = 1.3
 _MOST_COMPARED = 40_000
-_KIN = 0.5
+_VARIED = 3
 
 
 class Match(NamedTuple):
@@ -50,6 +50,8 @@ class _Group(NamedTuple):
 
     name: str
     units: tuple[tuple[Unit, ...], ...]
+    is_inside: bool
+    """True below blocks, False below the root."""
 
     @property
     def shapes(self) -> tuple[tuple[Shapes, ...], ...]:
@@ -154,17 +156,18 @@ class Alignment:
 
     def _assign(self, some: Sequence[_Group], others: Sequence[_Group], block: Block, complete: bool) -> None:
         ours, theirs = {group.name: group for group in some}, {group.name: group for group in others}
-
-        def rating(source: str, target: str) -> float:
-            return self._likeness(source, target) + _KIN * self._kinship(ours[source], theirs[target])
-
-        found = assigned(list(ours), list(theirs), block, rating, complete=complete)
-        for pair in found:
-            self._take(ours.pop(pair.source), theirs.pop(pair.target), pair)
-        if ours and theirs:
-            self.open.append(
-                Open(tuple(tuple(g.all) for g in ours.values()), tuple(tuple(g.all) for g in theirs.values()))
-            )
+        evidence = Evidence(
+            self._likeness,
+            lambda source, target: self._kinship(ours[source], theirs[target]),
+            complete,
+            _is_distinctive(others[0]),
+            others[0].is_inside,
+        )
+        for pair in assigned(list(ours), list(theirs), block, evidence):
+            self._take(ours[pair.source], theirs[pair.target], pair)
+        some, others = self._free(some), self._free(others)
+        if some and others:
+            self.open.append(Open(tuple(tuple(group.all) for group in some), tuple(tuple(group.all) for group in others)))
 
     def _take(self, source: _Group, target: _Group, pair: Found) -> None:
         for a, b in zip(source.all, target.all, strict=True):
@@ -177,10 +180,11 @@ class Alignment:
             for unit in block.units:
                 if self.is_free(unit):
                     by_name.setdefault(block.below(unit), [()] * len(blocks))[number] = (unit,)
-        groups = [_Group(name, tuple(units)) for name, units in by_name.items()]
+        is_inside = blocks[0].parent is not None
+        groups = [_Group(name, tuple(units), is_inside) for name, units in by_name.items()]
         seen = {frozenset(group.all) for group in groups}
         for column in columns_below(blocks):
-            group = _group_of(column)
+            group = _group_of(column, is_inside)
             if group and (units := frozenset(group.all)) not in seen:
                 seen.add(units)
                 groups.append(group)
@@ -230,23 +234,39 @@ class Alignment:
         return sum(votes) / len(votes)
 
     def _kin(self, source: Unit, target: Unit) -> int:
-        above, other = source.node.parent, target.node.parent
-        if above is None or other is None:
+        above = source.node.parent
+        if above is None:
             return 0
-        near = [self._counterpart(child) for child in above.children if child is not source.node]
-        found = [node for node in near if node is not None]
-        return 0 if not found else 1 if any(node.parent is other for node in found) else -1
+        near = [child for child in above.children if child is not source.node and self._counterpart(child)]
+        before = [child for child in near if _is_before(child, source.node)]
+        if before:
+            near = [max(before, key=lambda child: child.slots)]
+        found = [self._counterpart(child) for child in near]
+        return 0 if not found else 1 if any(node and node.parent is target.node.parent for node in found) else -1
 
     def _counterpart(self, node: Node) -> Node | None:
         found = self._known.counterparts.get(node.unit) if node.unit else None
         return found.node if found else None
 
 
-def _group_of(column: Column) -> _Group | None:
+def _group_of(column: Column, is_inside: bool) -> _Group | None:
     """Make a group of a column of leaf modules, of which at least one block has several."""
     if max(map(len, column.lists), default=0) < 2 or any(len(node.units) != 1 or node.unit is None for node in column.nodes):
         return None
-    return _Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists))
+    return _Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists), is_inside)
+
+
+def _is_distinctive(group: _Group) -> bool:
+    """Tell whether no other tensors would have these shapes by chance: a matrix, or a varied sequence."""
+    shapes = [unit.shapes for unit in group.all]
+    if len(set(shapes)) >= _VARIED:
+        return True
+    return any(shape is not None and len(shape) > 1 for _, shape in shapes[0])
+
+
+def _is_before(node: Node, other: Node) -> bool:
+    """Tell whether two neighbours are told apart by a number, and which is the lower."""
+    return node.template == other.template and node.slots < other.slots
 
 
 def _doubles(block: Node) -> float:

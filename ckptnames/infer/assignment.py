@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import NamedTuple
 
 from ckptnames.infer.places import gate_and_up, in_order, norm_places
-from ckptnames.infer.words import OBJECTION
+from ckptnames.infer.words import OBJECTION, told_apart
 
 MARGIN = 0.35
 """By so much a pair has to be more alike than its rivals."""
@@ -15,9 +15,27 @@ MARGIN = 0.35
 ENOUGH = 1.0
 """So alike are two names that speak of one thing."""
 
+_SUPPORT = 0.5
 _MOST_PERMUTED = 6
 
+FAIR = 0.4
+"""So alike are two names that share a word, enough where shapes say the rest."""
+
 Likeness = Callable[[str, str], float]
+
+
+class Evidence(NamedTuple):
+    """What is known of some names whose tensors have equal shapes."""
+
+    likeness: Likeness
+    support: Callable[[str, str], float]
+    """From -1 to 1: whether the neighbours of the two are matched with each other."""
+    is_complete: bool
+    """Each of these sources has its target here, so that what is left over belongs together."""
+    is_distinctive: bool
+    """No other tensors would have these shapes by chance."""
+    is_inside: bool
+    """The tensors stand in blocks that correspond."""
 
 
 class Found(NamedTuple):
@@ -35,14 +53,9 @@ class Block(NamedTuple):
     target: Collection[str]
 
 
-def assigned(
-    sources: Collection[str], targets: Collection[str], block: Block, likeness: Likeness, *, complete: bool
-) -> list[Found]:
-    """Pair names whose tensors have equal shapes, as far as the names tell.
-
-    ``complete`` says that each of these sources has its target here, so that what is left over belongs together.
-    """
-    search = _Search(sources, targets, likeness, complete and len(sources) == len(targets))
+def assigned(sources: Collection[str], targets: Collection[str], block: Block, evidence: Evidence) -> list[Found]:
+    """Pair names whose tensors have equal shapes, as far as the names and what is around them tell."""
+    search = _Search(sources, targets, evidence)
     search.by_name()
     search.by_norm_place(block)
     if search.is_square:
@@ -53,13 +66,11 @@ def assigned(
 
 
 class _Search:
-    def __init__(
-        self, sources: Collection[str], targets: Collection[str], likeness: Likeness, complete: bool
-    ) -> None:
+    def __init__(self, sources: Collection[str], targets: Collection[str], evidence: Evidence) -> None:
         self.sources, self.targets = list(sources), list(targets)
-        self.likeness = likeness
-        self.complete = complete
+        self.evidence = evidence
         self.is_square = len(sources) == len(targets)
+        self.is_complete = evidence.is_complete and self.is_square
         self.found: list[Found] = []
 
     def take(self, pairs: Iterable[tuple[str, str]], why: str) -> None:
@@ -91,7 +102,7 @@ class _Search:
             return
         ours, theirs = in_order(self.sources), in_order(self.targets)
         if ours and theirs:
-            if self.complete:
+            if self.is_complete:
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
         elif ours or theirs:
             ours = ours or _ordered_by(norm_places(self.sources, block.source), self.sources)
@@ -102,19 +113,36 @@ class _Search:
     def by_likeness(self) -> None:
         if not self.sources or not self.targets:
             return
-        scores = {(s, t): self.likeness(s, t) for s in self.sources for t in self.targets}
-        if self.is_square and self.complete and len(self.sources) <= _MOST_PERMUTED:
-            self.take(_best_permutation(self.sources, self.targets, scores), "the likeness of all names together")
+        scores = {(s, t): self.score(s, t) for s in self.sources for t in self.targets}
+        if self.is_square and len(self.sources) <= _MOST_PERMUTED:
+            least = OBJECTION if self.is_complete else ENOUGH
+            pairs = _best_permutation(self.sources, self.targets, scores)
+            if pairs and all(scores[pair] >= least for pair in pairs):
+                self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
-            best = max((scores[s, t], s, t) for s in self.sources for t in self.targets)
-            score, source, target = best
+            score, source, target = max((scores[s, t], s, t) for s in self.sources for t in self.targets)
             rivals = [scores[source, t] for t in self.targets if t != target]
             rivals += [scores[s, target] for s in self.sources if s != source]
-            if score == OBJECTION or max(rivals, default=OBJECTION) > score - MARGIN:
+            nearest = max(rivals, default=OBJECTION)
+            if score == OBJECTION or nearest > score - MARGIN:
                 break
-            if score < ENOUGH and (rivals or not self.complete):
+            if score < ENOUGH and (nearest > OBJECTION or not self.stands_alone(source, target, score)):
                 break
             self.take([(source, target)], "the likeness of names" if rivals else "the only one left of its shape")
+
+    def score(self, source: str, target: str) -> float:
+        return self.evidence.likeness(source, target) + _SUPPORT * self.evidence.support(source, target)
+
+    def stands_alone(self, source: str, target: str, score: float) -> bool:
+        """Tell whether two names without rivals belong together though they are not much alike."""
+        known = self.evidence
+        if self.is_complete:
+            return True
+        if told_apart(source, target):
+            return False
+        if known.support(source, target) > 0 or (known.is_inside and known.is_distinctive):
+            return score > -ENOUGH
+        return known.is_distinctive and score >= FAIR
 
 
 def _unique(places: Mapping[str, int]) -> dict[int, str]:
@@ -139,7 +167,7 @@ def _best_permutation(
         key=lambda found: -found[0],
     )
     best, order = ranked[0]
-    if best < ENOUGH * len(sources):
+    if best < ENOUGH * len(sources) or len(sources) < 2:
         return []
     pairs = set(zip(sources, order, strict=True))
     for score, other in ranked[1:]:

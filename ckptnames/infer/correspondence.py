@@ -95,7 +95,7 @@ def _alike(sources: Sequence[Column], targets: Sequence[Column]) -> Iterator[Can
     def prepared(columns: Sequence[Column]) -> Iterator[tuple[Column, tuple[int, ...], list[Counter[int]]]]:
         for column in columns:
             lengths = tuple(map(len, column.lists))
-            if column.is_whole and sum(lengths) > 1 and column.n_units >= _LEAST_UNITS * sum(lengths):
+            if (column.is_whole or column.is_of_kind) and sum(lengths) > 1 and column.n_units >= _LEAST_UNITS * sum(lengths):
                 yield column, lengths, [_sizes(node) for node in column.nodes]
 
     others = list(prepared(targets))

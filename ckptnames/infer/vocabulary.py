@@ -157,13 +157,15 @@ PHRASES: dict[str, dict[str, str]] = {
 LOOSE = frozenset(("sort", "embedding", "head", "end", "shortcut", "sampling", "input", "place"))
 """Aspects in which two names for one thing may differ; in all others they may not."""
 
-SILENT = frozenset(("sort", "end", "area", "place"))
+SILENT = frozenset(("sort", "end", "area"))
 """Aspects that one name may well leave out."""
 
-TELLING = frozenset(("task", "norm after pooling", "copy", "embedding", "low rank", "experts"))
+TELLING = frozenset(("task", "norm after pooling", "copy", "low rank"))
 """Aspects that, where only one of two names speaks of them, tell the two apart."""
 
-DECIDING = frozenset(("projection", "feed-forward", "attention", "side", "low rank", "squeeze", "embedding"))
+DECIDING = frozenset(
+    ("projection", "feed-forward", "attention", "side", "low rank", "squeeze", "embedding", "direction")
+)
 """Aspects in which agreement says most."""
 
 SYNONYMS = """

@@ -149,6 +149,16 @@ def likeness(source: str, target: str) -> float:
     return score + (fuzz.ratio(*plain) / 200 if all(plain) else 0)
 
 
+def told_apart(source: str, target: str) -> bool:
+    """Tell whether one of two names speaks of what a name for the same thing would speak of too.
+
+    >>> told_apart("norm", "fc_norm"), told_apart("norm", "encoder.ln")
+    (True, False)
+    """
+    ours, theirs = meaning(source), meaning(target)
+    return any((aspect in ours) != (aspect in theirs) for aspect in TELLING)
+
+
 def overlap(source: str, target: str) -> tuple[float, tuple[str, ...], tuple[str, ...]]:
     """Give the share of the words of both names that have a counterpart, and those of each that have none.
 
