@@ -85,13 +85,15 @@ class Alignment:
         if source in self._taken or target in self.matches:
             return
         self.matches[target] = Match(source, target, why)
-        self._taken.add(source)
-        for unit in (source, target):
-            node: Node | None = unit.node
-            while node is not None:
-                node.left -= 1
-                node = node.parent
+        self.withhold(source)
+        _count_down(target)
         self._known.learn(source, target)
+
+    def withhold(self, source: Unit) -> None:
+        """Let a unit of the source fill nothing any more."""
+        if source not in self._taken:
+            self._taken.add(source)
+            _count_down(source)
 
     def is_free(self, unit: Unit) -> bool:
         """Tell whether a unit is not matched yet."""
@@ -161,6 +163,7 @@ class Alignment:
             lambda source, target: self._kinship(ours[source], theirs[target]),
             complete,
             _is_distinctive(others[0]),
+            _is_varied(others[0]),
             others[0].is_inside,
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
@@ -249,6 +252,13 @@ class Alignment:
         return found.node if found else None
 
 
+def _count_down(unit: Unit) -> None:
+    node: Node | None = unit.node
+    while node is not None:
+        node.left -= 1
+        node = node.parent
+
+
 def _group_of(column: Column, is_inside: bool) -> _Group | None:
     """Make a group of a column of leaf modules, of which at least one block has several."""
     if max(map(len, column.lists), default=0) < 2 or any(len(node.units) != 1 or node.unit is None for node in column.nodes):
@@ -256,12 +266,12 @@ def _group_of(column: Column, is_inside: bool) -> _Group | None:
     return _Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists), is_inside)
 
 
+def _is_varied(group: _Group) -> bool:
+    return len({unit.shapes for unit in group.all}) >= _VARIED
+
+
 def _is_distinctive(group: _Group) -> bool:
-    """Tell whether no other tensors would have these shapes by chance: a matrix, or a varied sequence."""
-    shapes = [unit.shapes for unit in group.all]
-    if len(set(shapes)) >= _VARIED:
-        return True
-    return any(shape is not None and len(shape) > 1 for _, shape in shapes[0])
+    return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
 
 
 def _is_before(node: Node, other: Node) -> bool:

@@ -33,7 +33,9 @@ class Evidence(NamedTuple):
     is_complete: bool
     """Each of these sources has its target here, so that what is left over belongs together."""
     is_distinctive: bool
-    """No other tensors would have these shapes by chance."""
+    """Few other tensors would have these shapes by chance."""
+    is_varied: bool
+    """Hardly any would: it is a sequence of several shapes."""
     is_inside: bool
     """The tensors stand in blocks that correspond."""
 
@@ -114,10 +116,9 @@ class _Search:
         if not self.sources or not self.targets:
             return
         scores = {(s, t): self.score(s, t) for s in self.sources for t in self.targets}
-        if self.is_square and len(self.sources) <= _MOST_PERMUTED:
-            least = OBJECTION if self.is_complete else ENOUGH
-            pairs = _best_permutation(self.sources, self.targets, scores)
-            if pairs and all(scores[pair] >= least for pair in pairs):
+        if self.is_square and 1 < len(self.sources) <= _MOST_PERMUTED:
+            pairs, margin = _best_permutation(self.sources, self.targets, scores)
+            if self.is_complete or margin >= ENOUGH or all(scores[pair] >= ENOUGH for pair in pairs):
                 self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
             score, source, target = max((scores[s, t], s, t) for s in self.sources for t in self.targets)
@@ -125,6 +126,8 @@ class _Search:
             rivals += [scores[s, target] for s in self.sources if s != source]
             nearest = max(rivals, default=OBJECTION)
             if score == OBJECTION or nearest > score - MARGIN:
+                break
+            if not self.is_complete and told_apart(source, target):
                 break
             if score < ENOUGH and (nearest > OBJECTION or not self.stands_alone(source, target, score)):
                 break
@@ -138,9 +141,7 @@ class _Search:
         known = self.evidence
         if self.is_complete:
             return True
-        if told_apart(source, target):
-            return False
-        if known.support(source, target) > 0 or (known.is_inside and known.is_distinctive):
+        if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
             return score > -ENOUGH
         return known.is_distinctive and score >= FAIR
 
@@ -160,17 +161,17 @@ def _ordered_by(places: Mapping[str, int], names: Sequence[str]) -> list[str] | 
 
 def _best_permutation(
     sources: Sequence[str], targets: Sequence[str], scores: Mapping[tuple[str, str], float]
-) -> list[tuple[str, str]]:
-    """Give the pairs of the assignment that is best as a whole, those of them that every near rival has too."""
+) -> tuple[list[tuple[str, str]], float]:
+    """Give the pairs of the assignment that is best as a whole which every near rival has too, and its margin."""
     ranked = sorted(
         ((sum(scores[pair] for pair in zip(sources, order, strict=True)), order) for order in permutations(targets)),
         key=lambda found: -found[0],
     )
     best, order = ranked[0]
-    if best < ENOUGH * len(sources) or len(sources) < 2:
-        return []
+    if best == OBJECTION:
+        return [], 0.0
     pairs = set(zip(sources, order, strict=True))
     for score, other in ranked[1:]:
         if score > best - MARGIN:
             pairs &= set(zip(sources, other, strict=True))
-    return sorted(pairs)
+    return sorted(pairs), best - ranked[1][0]

@@ -106,10 +106,14 @@ def _in_context(said: dict[str, set[str]], found: list[str]) -> None:
             layer.add("down")
         if not layer and last in ("out", "output", "proj", "wo"):
             layer.add("down")
+        if not layer and last == "gate" and "experts" not in sorts:
+            layer.add("gate")
         if not layer and "in" in said.get("end", set()):
             layer.add("in")
     elif not layer and found[-2:] == ["output", "dense"]:
         layer.add("down")
+    elif found == ["output"]:
+        said["head"], said["area"] = {"head"}, {"head"}
     if "down" in layer:
         layer.discard("in")
 

@@ -1,0 +1,109 @@
+"""From matched units to keys: which source key fills which target key, and what is left to add to that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ckptnames.infer.alignment import Alignment, Open
+from ckptnames.infer.assignment import ENOUGH, MARGIN
+from ckptnames.infer.order import positions, ranked
+from ckptnames.infer.orientation import is_turned_alone
+from ckptnames.infer.units import COUNTER, Unit
+from ckptnames.infer.words import OBJECTION, likeness
+from ckptnames.manifest import TensorInfo
+
+Tensors = Mapping[str, TensorInfo]
+
+
+class Filling(NamedTuple):
+    """Target keys with the source keys that fill them, why, and those of them whose weight is held transposed."""
+
+    pairs: dict[str, str]
+    why: dict[str, str]
+    transposed: dict[str, str]
+
+
+def filling(alignment: Alignment, source: Tensors, target: Tensors, turned: Tensors) -> Filling:
+    """Fill the keys of matched units; ``turned`` holds those that were compared transposed."""
+    _by_order(alignment, source, target)
+    found = Filling({}, {}, {})
+    for match in alignment.matches.values():
+        for role, name in match.target.keys.items():
+            key = match.source.keys.get(role)
+            if key is not None:
+                _fill(found, name, key, match.why, source, target, turned)
+    for name, key in _left_roles(alignment, found, source, target):
+        _fill(found, name, key, "the parameter that its module lacks, beside it", source, target, turned)
+    return found
+
+
+def _fill(
+    found: Filling, name: str, key: str, why: str, source: Tensors, target: Tensors, turned: Tensors
+) -> None:
+    shape, wanted = source[key].shape, target[name].shape
+    other = turned[key].shape if key in turned else None
+    if (other is not None and other == wanted) or (shape == wanted and is_turned_alone(key, name, shape)):
+        found.transposed[name] = key
+    elif shape is None or wanted is None or shape == wanted:
+        found.pairs[name] = key
+        found.why[name] = why
+
+
+def _left_roles(
+    alignment: Alignment, found: Filling, source: Tensors, target: Tensors
+) -> Iterator[tuple[str, str]]:
+    """Find the parameters of matched units that stand alone beside the module on the other side: ``q_bias``."""
+    for match in alignment.matches.values():
+        above = match.source.node.parent
+        for role, name in match.target.keys.items():
+            if name in found.pairs or name in found.transposed or role == COUNTER or above is None:
+                continue
+            beside = [child.unit for child in above.children if child.unit and alignment.is_free(child.unit)]
+            fits = [unit for unit in beside if role in unit.keys and unit.shape(role) == target[name].shape]
+            scores = sorted(((_alike(unit, match.source), unit.keys[role]) for unit in fits), reverse=True)
+            if scores and scores[0][0] >= ENOUGH and (len(scores) < 2 or scores[1][0] < scores[0][0] - MARGIN):
+                yield name, scores[0][1]
+
+
+def _alike(unit: Unit, other: Unit) -> float:
+    return likeness(unit.path[-1], other.path[-1])
+
+
+def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> None:
+    """Tell apart by the order of the files what nothing else did: where both are in order, and names do not object."""
+    ours, theirs = positions(source), positions(target)
+    if ours is None or theirs is None:
+        return
+    for group in _still_open(alignment):
+        order = ranked([[ours[_first(unit)] for unit in units] for units in group.sources])
+        other = ranked([[theirs[_first(unit)] for unit in units] for units in group.targets])
+        if order is None or other is None or len(order) != len(other) or len(order) < 2:
+            continue
+        pairs = [(group.sources[a], group.targets[b]) for a, b in zip(order, other, strict=True)]
+        if all(likeness(a[0].path[-1], b[0].path[-1]) > OBJECTION or _is_numbered(b[0]) for a, b in pairs):
+            for some, others in pairs:
+                for a, b in zip(some, others, strict=True):
+                    alignment.match(a, b, "the order in which both files list them")
+
+
+def _is_numbered(unit: Unit) -> bool:
+    """A number is no word: ``fc_1`` may be a gate."""
+    return unit.node.template[-1] != unit.path[-1]
+
+
+def _first(unit: Unit) -> str:
+    return next(iter(unit.keys.values()))
+
+
+def _still_open(alignment: Alignment) -> Iterator[Open]:
+    seen: defaultdict[Unit, int] = defaultdict(int)
+    for group in alignment.open:
+        free = [units for units in group.sources if all(map(alignment.is_free, units))]
+        left = [units for units in group.targets if all(map(alignment.is_free, units))]
+        if free and left and not any(seen[unit] for units in left for unit in units):
+            for units in left:
+                for unit in units:
+                    seen[unit] += 1
+            yield Open(tuple(free), tuple(left))

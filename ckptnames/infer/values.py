@@ -1,0 +1,112 @@
+"""Cautions: pairs whose names and shapes fit while the values inside may be laid out differently.
+
+A file that is renamed so loads without error and computes nonsense. Sources: the converters of the libraries named,
+which permute these weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from ckptnames.infer.units import leaf_of, template_of
+from ckptnames.infer.words import meaning, words
+from ckptnames.manifest import TensorInfo
+
+
+class Caution(NamedTuple):
+    """A warning that a rename is not enough for these targets: its code, and what must be checked."""
+
+    code: str
+    targets: tuple[str, ...]
+    message: str
+
+
+_INTERLEAVED = re.compile(r"(?:^|[./])(?:wq|wk|sa_norm|attention_norm|tok_embeddings)(?:[./]|$)")
+"""Names of Meta's own code and of torchtune, in which the two halves of a rotary pair stand side by side."""
+
+_ROTARY = re.compile(r"inv_freq|rope|rotary|freqs_cis")
+_UNFOLD = re.compile(r"\bw_msa\b|ffn\.layers\.0\.0")
+"""Names of the Swin of OpenMMLab, which merges patches with ``nn.Unfold`` and so in another order."""
+
+Tensors = Mapping[str, TensorInfo]
+
+
+def cautions(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> list[Caution]:
+    """Find the pairs of a mapping (target key to source key) that a rename of unchanged shape may not be enough for."""
+    found = [_rotary(mapping, source, target), _fused(mapping), _merging(mapping, source, target)]
+    return [caution for caution in found if caution is not None]
+
+
+def _rotary(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> Caution | None:
+    """Meta's Llama pairs neighbouring numbers, Hugging Face's the two halves: queries and keys are permuted between."""
+    if _is_interleaved(source) == _is_interleaved(target) or not (_is_rotary(source) and _is_rotary(target)):
+        return None
+    targets = tuple(
+        name for name, key in mapping.items() if _is_query_or_key(name) and _is_query_or_key(key) and name != key
+    )
+    message = (
+        "queries and keys of rotary attention: one side's names are those of Meta's or torchtune's code, which pairs "
+        "neighbouring numbers of a head, the other's are not; where it pairs the two halves, the rows of each head "
+        "have to be permuted"
+    )
+    return Caution("rotary-layout", targets, message) if targets else None
+
+
+def _is_interleaved(tensors: Tensors) -> bool:
+    return any(map(_INTERLEAVED.search, tensors))
+
+
+def _is_rotary(tensors: Tensors) -> bool:
+    """Take an attention for rotary where positions are embedded nowhere."""
+    if any(map(_ROTARY.search, tensors)):
+        return True
+    return not any("position" in meaning(template).get("embedding", ()) for template in set(map(template_of, tensors)))
+
+
+def _is_query_or_key(key: str) -> bool:
+    module = key.rpartition(".")[0].rpartition(".")[2]
+    said = meaning(module)
+    # Queries and keys of low rank (q_a, q_b) are kept as they are by all who use them.
+    return (
+        said.get("projection") in ({"query"}, {"key"})
+        and "norm" not in said.get("sort", ())
+        and _LOW_RANK.isdisjoint(words(module))
+    )
+
+
+_LOW_RANK = {"a", "b"}
+
+
+def _fused(mapping: Mapping[str, str]) -> Caution | None:
+    """Fuse queries, keys and values head by head (Megatron, NeoX, Bloom) or one matrix after the other."""
+    targets = tuple(name for name, key in mapping.items() if _is_fused(name) and _is_fused(key) and _by_head(name) != _by_head(key))
+    message = (
+        "fused queries, keys and values: `query_key_value` mostly holds them head by head, other names one matrix after "
+        "the other; the rows may have to be put in another order"
+    )
+    return Caution("fused-layout", targets, message) if targets else None
+
+
+def _is_fused(key: str) -> bool:
+    return "query key value" in meaning(key).get("projection", ())
+
+
+def _by_head(key: str) -> bool:
+    return "query_key_value" in key
+
+
+def _merging(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> Caution | None:
+    if any(map(_UNFOLD.search, source)) == any(map(_UNFOLD.search, target)):
+        return None
+    targets = tuple(
+        name for name in mapping if "downsample" in name and leaf_of(name.rpartition(".")[0]) in ("reduction", "norm")
+    )
+    message = "patch merging of Swin: one side merges with nn.Unfold, so that the four patches stand in another order"
+    return Caution("patch-order", targets, message) if targets else None
+
+
+def all_targets(found: Collection[Caution]) -> set[str]:
+    """Give every target that some caution speaks of."""
+    return {target for caution in found for target in caution.targets}
