@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from ckptnames.infer.assignment import MARGIN, Block, Evidence, Found, assigned
 from ckptnames.infer.columns import Column, columns_below
-from ckptnames.infer.correspondence import ALIKE, candidates, choice
+from ckptnames.infer.correspondence import ALIKE, Candidate, Choice, candidates
 from ckptnames.infer.learned import Known
 from ckptnames.infer.places import norm_places
+from ckptnames.infer.twins import Twins
 from ckptnames.infer.units import Node, Shapes, Unit, all_known
 from ckptnames.infer.words import OBJECTION, SAME, likeness
 
@@ -73,7 +74,9 @@ class Alignment:
         self.matches: dict[Unit, Match] = {}
         self.open: list[Open] = []
         self._taken: set[Unit] = set()
+        self._held: set[Unit] = set()
         self._known = Known()
+        self._twins = Twins()
 
     def run(self) -> None:
         """Lay the source over the target."""
@@ -91,24 +94,45 @@ class Alignment:
 
     def withhold(self, source: Unit) -> None:
         """Let a unit of the source fill nothing any more."""
-        if source not in self._taken:
-            self._taken.add(source)
+        if self.is_free(source):
             _count_down(source)
+        self._taken.add(source)
+
+    def match_twins(self) -> None:
+        """Match the units of all blocks that are twins of others as those are matched."""
+        filled = {target: match.source for target, match in self.matches.items()}
+        for source, target, first in self._twins.counterparts(filled):
+            if target not in self.matches and source not in self._taken:
+                filled[target] = source
+                self.matches[target] = Match(source, target, self.matches[first].why)
+                self._taken.add(source)
+        self._held.clear()
 
     def is_free(self, unit: Unit) -> bool:
         """Tell whether a unit is not matched yet."""
-        return unit not in self._taken and unit not in self.matches
+        return unit not in self._taken and unit not in self.matches and unit not in self._held
 
     # Blocks
 
     def _align(self, pairs: Pairs, is_exact: bool) -> None:
         """Go inside pairs of blocks, those of equal structure together, the ones with fewest doubles first."""
+        firsts, twins = self._twins.parted(pairs)
+        for source, target in twins:
+            self._hold(source, target)
         parts: dict[tuple[object, object], list[tuple[Node, Node]]] = {}
-        for source, target in pairs:
+        for source, target in firsts:
             parts.setdefault((source.structure, target.structure), []).append((source, target))
         with self._known.within(*pairs[0]):
             for part in sorted(parts.values(), key=lambda part: _doubles(part[0][1])):
                 self._inside(part, is_exact)
+
+    def _hold(self, source: Node, target: Node) -> None:
+        """Keep the units of twins, which will be matched as those of the first are."""
+        for node in (source, target):
+            for unit in node.units:
+                if unit not in self._held:
+                    self._held.add(unit)
+                    _count_down(unit)
 
     def _inside(self, pairs: Pairs, is_exact: bool) -> None:
         if all(source.unit and target.unit and len(source.units) == len(target.units) == 1 for source, target in pairs):
@@ -118,22 +142,25 @@ class Alignment:
             return
         sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
         self._blocks(sources, targets)
-        self._units(sources, targets, is_exact)
+        n_before = -1
+        # What is matched supports its neighbours, in whatever order they come.
+        while n_before < len(self.matches):
+            n_before = len(self.matches)
+            self._units(sources, targets, is_exact)
         self._by_name(sources, targets)
 
     def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
         tried: set[tuple[str, str, int]] = set()
         while True:
-            ranked = [
-                candidate
-                for candidate in candidates(columns_below(sources), columns_below(targets))
-                if (candidate.source.name, candidate.target.name, candidate.trust) not in tried
-            ]
-            chosen = choice(ranked, self._likeness, lambda *_: None)
-            if chosen is None:
+            found = candidates(columns_below(sources), columns_below(targets))
+            choice = Choice([c for c in found if _key(c) not in tried], self._likeness)
+            n_before = len(tried)
+            while (chosen := choice.next()) is not None:
+                tried.add(_key(chosen))
+                is_exact = chosen.trust > ALIKE and all_known(unit for _, block in chosen.pairs for unit in block.units)
+                self._align(chosen.pairs, is_exact)
+            if len(tried) == n_before:
                 return
-            tried.add((chosen.source.name, chosen.target.name, chosen.trust))
-            self._align(chosen.pairs, chosen.trust > ALIKE and all_known(unit for _, t in chosen.pairs for unit in t.units))
 
     # Units
 
@@ -250,6 +277,10 @@ class Alignment:
     def _counterpart(self, node: Node) -> Node | None:
         found = self._known.counterparts.get(node.unit) if node.unit else None
         return found.node if found else None
+
+
+def _key(candidate: Candidate) -> tuple[str, str, int]:
+    return candidate.source.name, candidate.target.name, candidate.trust
 
 
 def _count_down(unit: Unit) -> None:

@@ -17,6 +17,7 @@ ENOUGH = 1.0
 
 _SUPPORT = 0.5
 _MOST_PERMUTED = 6
+_MOST_COMPARED = 2500
 
 FAIR = 0.4
 """So alike are two names that share a word, enough where shapes say the rest."""
@@ -113,7 +114,7 @@ class _Search:
                 self.take(zip(ours, theirs, strict=True), "numbers on one side, places on the other, in order")
 
     def by_likeness(self) -> None:
-        if not self.sources or not self.targets:
+        if not 0 < len(self.sources) * len(self.targets) <= _MOST_COMPARED:
             return
         scores = {(s, t): self.score(s, t) for s in self.sources for t in self.targets}
         if self.is_square and 1 < len(self.sources) <= _MOST_PERMUTED:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import combinations, count
 from re import sub
-from typing import NamedTuple
-
 from ckptnames.infer.units import Node
 
 _MOST_FIXED = 2
@@ -24,29 +23,37 @@ Lists = tuple[tuple[Node, ...], ...]
 """For each block the modules in it."""
 
 
-class Column(NamedTuple):
+class Column:
     """A name with ``#`` where numbers vary, and for each block its modules; ``is_whole`` where nothing was left out."""
 
-    name: str
-    lists: Lists
-    is_whole: bool
-    is_of_kind: bool = False
-    """True for the modules of one kind, where the column has several."""
-
-    @property
-    def nodes(self) -> Iterator[Node]:
+    def __init__(self, name: str, lists: Lists, is_whole: bool, is_of_kind: bool = False) -> None:
+        self.name = name
+        self.lists = lists
+        self.is_whole = is_whole
+        self.is_of_kind = is_of_kind
+        """True for the modules of one kind, where the column has several."""
+        self.nodes = tuple(node for nodes in lists for node in nodes)
         """All modules, block by block."""
-        return (node for nodes in self.lists for node in nodes)
 
-    @property
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """How many modules there are in each block."""
+        return tuple(map(len, self.lists))
+
+    @cached_property
     def bags(self) -> tuple[tuple[int, ...], ...]:
         """What the modules hold, by shape."""
-        return tuple(tuple(node.bag for node in nodes) for nodes in self.lists)
+        return tuple(tuple([node.bag for node in nodes]) for nodes in self.lists)
 
-    @property
+    @cached_property
     def n_units(self) -> int:
         """How many units the modules hold."""
-        return sum(len(node.units) for node in self.nodes)
+        return sum([len(node.units) for node in self.nodes])
+
+    @cached_property
+    def holds_blocks(self) -> bool:
+        """Tell whether some of the modules have others in them."""
+        return any(len(node.units) > 1 for node in self.nodes)
 
 
 def columns_below(blocks: Sequence[Node]) -> list[Column]:
@@ -67,7 +74,7 @@ def columns_below(blocks: Sequence[Node]) -> list[Column]:
     for template, lists in by_template.items():
         for nodes in lists:
             nodes.sort(key=lambda node: node.slots)
-        found += [column for column in _parts(template, lists, base) if any(column.lists)]
+        found += [column for column in _parts(template, lists, base) if column.nodes]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -33,13 +33,9 @@ class Candidate(NamedTuple):
 
 def candidates(sources: Sequence[Column], targets: Sequence[Column]) -> list[Candidate]:
     """List the columns of blocks that may correspond, those that cover most first."""
-    sources, targets = list(filter(_holds_blocks, sources)), list(filter(_holds_blocks, targets))
+    sources, targets = [c for c in sources if c.holds_blocks], [c for c in targets if c.holds_blocks]
     found = [*_equal(sources, targets), *_shared(sources, targets), *_alike(sources, targets)]
     return sorted(found, key=lambda c: (-c.covered, -c.trust, len(c.pairs)))
-
-
-def _holds_blocks(column: Column) -> bool:
-    return any(column.lists) and any(len(node.units) > 1 for node in column.nodes)
 
 
 def _equal(sources: Sequence[Column], targets: Sequence[Column]) -> Iterator[Candidate]:
@@ -92,59 +88,95 @@ def _paired_where_equal(source: Column, target: Column, ours: Lists, theirs: Lis
 
 
 def _alike(sources: Sequence[Column], targets: Sequence[Column]) -> Iterator[Candidate]:
-    def prepared(columns: Sequence[Column]) -> Iterator[tuple[Column, tuple[int, ...], list[Counter[int]]]]:
+    common = _Common()
+
+    def prepared(columns: Sequence[Column]) -> list[tuple[Column, list[int]]]:
+        found = []
         for column in columns:
-            lengths = tuple(map(len, column.lists))
-            if (column.is_whole or column.is_of_kind) and sum(lengths) > 1 and column.n_units >= _LEAST_UNITS * sum(lengths):
-                yield column, lengths, [_sizes(node) for node in column.nodes]
+            n_nodes = len(column.nodes)
+            if (column.is_whole or column.is_of_kind) and n_nodes > 1 and column.n_units >= _LEAST_UNITS * n_nodes:
+                found.append((column, [common.number(node) for node in column.nodes]))
+        return found
 
-    others = list(prepared(targets))
-    for source, lengths, ours in prepared(sources):
-        for target, their_lengths, theirs in others:
-            if lengths != their_lengths:
+    others = prepared(targets)
+    for source, ours in prepared(sources):
+        for target, theirs in others:
+            if source.lengths != target.lengths:
                 continue
-            common = sum(sum((a & b).values()) for a, b in zip(ours, theirs, strict=True))
-            least = sum(min(a.total(), b.total()) for a, b in zip(ours, theirs, strict=True))
-            if common >= _LEAST_ALIKE * least:
+            n_common, n_least, n_theirs = common.among(ours, theirs)
+            if n_common >= _LEAST_ALIKE * n_least:
                 found = _paired(ALIKE, source, target, source.lists, target.lists)
-                yield found._replace(covered=found.covered * common / max(1, sum(map(Counter.total, theirs))))
+                yield found._replace(covered=found.covered * n_common / max(1, n_theirs))
 
 
-def _sizes(node: Node) -> Counter[int]:
-    """Count the parameters by their number of elements, which no transposing or reshaping changes."""
-    return Counter(prod(shape) for unit in node.units for _, shape in unit.shapes if shape is not None)
+class _Common:
+    """Counts the parameters that modules have in common, by their number of elements: no reshaping changes that."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[frozenset[tuple[int, int]], int] = {}
+        self._sizes: list[Counter[int]] = []
+
+    def number(self, node: Node) -> int:
+        """Give modules with parameters of the same sizes the same number."""
+        sizes = Counter(prod(shape) for unit in node.units for _, shape in unit.shapes if shape is not None)
+        number = self._numbers.setdefault(frozenset(sizes.items()), len(self._sizes))
+        if number == len(self._sizes):
+            self._sizes.append(sizes)
+        return number
+
+    def among(self, sources: Sequence[int], targets: Sequence[int]) -> tuple[int, int, int]:
+        """Count what paired modules have in common, the smaller side of each pair, and the target's side."""
+        n_common = n_least = n_targets = 0
+        for (source, target), times in Counter(zip(sources, targets, strict=True)).items():
+            ours, theirs = self._sizes[source], self._sizes[target]
+            n_common += times * (ours & theirs).total()
+            n_least += times * min(ours.total(), theirs.total())
+            n_targets += times * theirs.total()
+        return n_common, n_least, n_targets
 
 
-def choice(ranked: Sequence[Candidate], likeness: Likeness, note: Callable[[Candidate, Candidate], None]) -> Candidate | None:
-    """Give the first candidate that no rival comes near to; ``note`` is told of each two that cannot be told apart."""
-    for candidate in ranked:
-        score = likeness(candidate.source.name, candidate.target.name)
-        if score == OBJECTION:
-            continue
-        rival = next((r for r in ranked if _is_rival(candidate, score, r, likeness)), None)
-        if rival is None:
+class Choice:
+    """Candidates, from which one after the other is chosen that no rival comes near to."""
+
+    def __init__(self, ranked: Sequence[Candidate], likeness: Likeness) -> None:
+        self._left = list(ranked)
+        self._likeness = likeness
+        self._claimed: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
+
+    def next(self) -> Candidate | None:
+        """Give the next candidate whose blocks are all still fresh; it is not given again."""
+        self._left = [c for c in self._left if all(a.is_fresh and b.is_fresh for a, b in c.pairs)]
+        for number, candidate in enumerate(self._left):
+            score = self._likeness(candidate.source.name, candidate.target.name)
+            if score == OBJECTION or any(self._is_rival(candidate, score, other) for other in self._left):
+                continue
+            del self._left[number]
             return candidate
-        note(candidate, rival)
-    return None
+        return None
 
+    def _is_rival(self, candidate: Candidate, score: float, other: Candidate) -> bool:
+        """Tell whether another candidate claims some of the same blocks for other ones, with as good reasons."""
+        if other is candidate or other.covered < _NEAR * candidate.covered:
+            return False
+        rating = self._likeness(other.source.name, other.target.name)
+        if rating <= score - MARGIN:
+            return False
+        if not (other.covered >= candidate.covered or other.trust >= candidate.trust or rating > score + MARGIN):
+            return False
+        ours, theirs = self._claims(candidate), self._claims(other)
+        if ours[0].isdisjoint(theirs[0]) and ours[1].isdisjoint(theirs[1]):
+            return False
+        # A part, or a whole, of the same says the same.
+        return not (
+            all(a <= b for a, b in zip(ours, theirs, strict=True))
+            or all(a >= b for a, b in zip(ours, theirs, strict=True))
+        )
 
-def _is_rival(candidate: Candidate, score: float, other: Candidate, likeness: Likeness) -> bool:
-    """Tell whether another candidate claims some of the same blocks for other ones, with as good reasons."""
-    if other is candidate or other.covered < _NEAR * candidate.covered:
-        return False
-    ours, theirs = _claims(candidate), _claims(other)
-    if not (ours[0] & theirs[0] or ours[1] & theirs[1]):
-        return False
-    if all(a <= b for a, b in zip(ours, theirs, strict=True)) or all(a >= b for a, b in zip(ours, theirs, strict=True)):
-        return False
-    rating = likeness(other.source.name, other.target.name)
-    if rating <= score - MARGIN:
-        return False
-    return other.covered >= candidate.covered or other.trust >= candidate.trust or rating > score + MARGIN
-
-
-def _claims(candidate: Candidate) -> tuple[frozenset[int], frozenset[int]]:
-    return (
-        frozenset(id(unit) for node, _ in candidate.pairs for unit in node.units),
-        frozenset(id(unit) for _, node in candidate.pairs for unit in node.units),
-    )
+    def _claims(self, candidate: Candidate) -> tuple[frozenset[int], frozenset[int]]:
+        found = self._claimed.get(id(candidate))
+        if found is None:
+            found = self._claimed[id(candidate)] = (
+                frozenset(id(unit) for node, _ in candidate.pairs for unit in node.units),
+                frozenset(id(unit) for _, node in candidate.pairs for unit in node.units),
+            )
+        return found

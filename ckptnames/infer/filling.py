@@ -28,6 +28,7 @@ class Filling(NamedTuple):
 def filling(alignment: Alignment, source: Tensors, target: Tensors, turned: Tensors) -> Filling:
     """Fill the keys of matched units; ``turned`` holds those that were compared transposed."""
     _by_order(alignment, source, target)
+    alignment.match_twins()
     found = Filling({}, {}, {})
     for match in alignment.matches.values():
         for role, name in match.target.keys.items():

@@ -15,6 +15,7 @@ from ckptnames.manifest import TensorInfo
 Path = tuple[str, ...]
 Shape = tuple[int, ...] | None
 Shapes = tuple[tuple[str, Shape], ...]
+Structure = frozenset[tuple[str, tuple[tuple[str, int], ...]]]
 
 COUNTER = "counter"
 """The role of ``num_batches_tracked``, which came late and goes with its module whether or not it is there."""
@@ -46,6 +47,8 @@ _SUFFIXED = re.compile(r"(.+)_(weight|bias)")  # in_proj_weight
 _PREFIXED = re.compile(r"([Wb])_(.+)")  # W_Q and b_Q
 _NUMBER = re.compile(r"[0-9]+")
 _SEPARATOR = re.compile(r"[./]")
+_FLATTENED = re.compile(r"(?<=_)[0-9]+(?=_)")
+_AROUND_NUMBER = re.compile(r"_(?=[0-9]+_)|(?<=[0-9])_")
 _BAG = (1 << 61) - 1
 
 
@@ -76,7 +79,10 @@ class Unit:
 class Node:
     """A module of the tree. ``template`` is its path with ``#`` for each number; ``slots`` are the numbers."""
 
-    __slots__ = ("bag", "children", "left", "parent", "path", "slots", "structure_", "template", "unit", "units")
+    __slots__ = (
+        *("bag", "children", "left", "parent", "path", "slots", "template", "unit", "units"),
+        *("_contents", "_structure"),
+    )
 
     def __init__(self, path: Path, parent: Node | None) -> None:
         self.path = path
@@ -91,7 +97,8 @@ class Node:
         """How many of them are not matched yet."""
         self.bag = 0
         """The same for two modules that hold equal shapes in equal roles, however they are named and nested."""
-        self.structure_: frozenset[tuple[str, tuple[tuple[str, int], ...]]] | None = None
+        self._structure: Structure | None = None
+        self._contents: int | None = None
 
     @property
     def depth(self) -> int:
@@ -104,13 +111,20 @@ class Node:
         return self.left == len(self.units) > 0
 
     @property
-    def structure(self) -> frozenset[tuple[str, tuple[tuple[str, int], ...]]]:
+    def structure(self) -> Structure:
         """The templates and kinds of the units in it: what is left of it without its sizes and numbers."""
-        if self.structure_ is None:
-            self.structure_ = frozenset(
-                (".".join(unit.node.template[self.depth :]), unit.kind) for unit in self.units
-            )
-        return self.structure_
+        if self._structure is None:
+            depth = self.depth
+            self._structure = frozenset([(".".join(unit.node.template[depth:]), unit.kind) for unit in self.units])
+        return self._structure
+
+    @property
+    def contents(self) -> int:
+        """The same for two modules that hold the same names with the same shapes."""
+        if self._contents is None:
+            depth = self.depth
+            self._contents = hash(frozenset([(unit.path[depth:], unit.shapes) for unit in self.units]))
+        return self._contents
 
     def below(self, unit: Unit) -> str:
         """Name a unit by its path below this module."""
@@ -158,7 +172,7 @@ def _node(path: Path, nodes: dict[Path, Node]) -> Node:
 
 
 def _units(tensors: Mapping[str, TensorInfo]) -> Iterator[Unit]:
-    paths = {key: tuple(_SEPARATOR.split(key)) for key in tensors}
+    paths = {key: _segments(key) for key in tensors}
     known = set(paths.values())
     # What hangs below a tensor is an optimizer's: TensorFlow keeps its slots there.
     paths = {key: path for key, path in paths.items() if not any(path[:n] in known for n in range(1, len(path)))}
@@ -174,6 +188,18 @@ def _units(tensors: Mapping[str, TensorInfo]) -> Iterator[Unit]:
             yield from (Unit(paths[key], {"weight": key}, tensors) for keys in roles.values() for key in keys)
         else:
             yield Unit(module, _told_apart({role: keys[0] for role, keys in roles.items()}), tensors)
+
+
+def _segments(key: str) -> Path:
+    """Cut a key into segments, also where its dots were written as underscores around numbers: ``blocks_0_attn_1_q``."""
+    segments = _SEPARATOR.split(key)
+    if max(map(_FLATTENED.findall, segments), key=len, default=[])[1:]:
+        return tuple(part for segment in segments for part in _cut(segment))
+    return tuple(segments)
+
+
+def _cut(segment: str) -> list[str]:
+    return _AROUND_NUMBER.split(segment) if len(_FLATTENED.findall(segment)) > 1 else [segment]
 
 
 def _place(path: Path) -> tuple[Path, str]:
