@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ckptnames.infer.assignment import MARGIN, Block, Evidence, Found, assigned
 from ckptnames.infer.columns import Column, columns_below
 from ckptnames.infer.correspondence import ALIKE, Candidate, Choice, candidates
-from ckptnames.infer.learned import Known
+from ckptnames.infer.learned import Known, Level
 from ckptnames.infer.places import norm_places
 from ckptnames.infer.twins import Twins
 from ckptnames.infer.units import Node, Shapes, Unit, all_known
@@ -66,6 +66,15 @@ class _Group(NamedTuple):
 Pairs = Sequence[tuple[Node, Node]]
 
 
+class _Visit(NamedTuple):
+    """Blocks that correspond, and where the search was when it went into them."""
+
+    sources: Sequence[Node]
+    targets: Sequence[Node]
+    is_exact: bool
+    levels: tuple[Level, ...]
+
+
 class Alignment:
     """The search, and what it found."""
 
@@ -74,6 +83,7 @@ class Alignment:
         self.matches: dict[Unit, Match] = {}
         self.open: list[Open] = []
         self._taken: set[Unit] = set()
+        self._visits: list[_Visit] = []
         self._held: set[Unit] = set()
         self._known = Known()
         self._twins = Twins()
@@ -82,6 +92,17 @@ class Alignment:
         """Lay the source over the target."""
         is_exact = self.source.bag == self.target.bag and all_known(self.target.units)
         self._inside([(self.source, self.target)], is_exact)
+        self._again()
+
+    def _again(self) -> None:
+        """Look once more into every pair of blocks that was left with open units, with what was learned since."""
+        n_before = -1
+        while n_before < len(self.matches):
+            n_before = len(self.matches)
+            for visit in self._visits:
+                if any(block.left for block in visit.sources) and any(block.left for block in visit.targets):
+                    with self._known.back_in(visit.levels):
+                        self._units(visit.sources, visit.targets, visit.is_exact)
 
     def match(self, source: Unit, target: Unit, why: str) -> None:
         """Note that one unit fills another, unless either is taken."""
@@ -119,9 +140,9 @@ class Alignment:
         firsts, twins = self._twins.parted(pairs)
         for source, target in twins:
             self._hold(source, target)
-        parts: dict[tuple[object, object], list[tuple[Node, Node]]] = {}
+        parts: dict[tuple[int, int], list[tuple[Node, Node]]] = {}
         for source, target in firsts:
-            parts.setdefault((source.structure, target.structure), []).append((source, target))
+            parts.setdefault((source.build, target.build), []).append((source, target))
         with self._known.within(*pairs[0]):
             for part in sorted(parts.values(), key=lambda part: _doubles(part[0][1])):
                 self._inside(part, is_exact)
@@ -141,6 +162,7 @@ class Alignment:
                     self.match(source.unit, target.unit, "the block it stands for")
             return
         sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+        self._visits.append(_Visit(sources, targets, is_exact, self._known.levels))
         self._blocks(sources, targets)
         n_before = -1
         # What is matched supports its neighbours, in whatever order they come.

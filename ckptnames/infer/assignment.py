@@ -119,7 +119,8 @@ class _Search:
         scores = {(s, t): self.score(s, t) for s in self.sources for t in self.targets}
         if self.is_square and 1 < len(self.sources) <= _MOST_PERMUTED:
             pairs, margin = _best_permutation(self.sources, self.targets, scores)
-            if self.is_complete or margin >= ENOUGH or all(scores[pair] >= ENOUGH for pair in pairs):
+            least = FAIR if self.is_complete else ENOUGH
+            if margin >= ENOUGH or all(scores[pair] >= least for pair in pairs):
                 self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
             score, source, target = max((scores[s, t], s, t) for s in self.sources for t in self.targets)

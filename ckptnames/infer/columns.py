@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import combinations, count
 from re import sub
-from ckptnames.infer.units import Node
+from ckptnames.infer.units import Node, Structure
 
 _MOST_FIXED = 2
 _MOST_VALUES = 16
@@ -121,17 +121,18 @@ def _by_kind(name: str, lists: Lists, is_whole: bool) -> Iterator[Column]:
 
 def _kinds(nodes: Sequence[Node]) -> list[set[int]]:
     """Put modules together whose structure is alike; sizes do not count."""
-    groups: list[tuple[frozenset[object], set[int]]] = []
-    known: dict[frozenset[object], set[int]] = {}
+    builds: dict[int, list[Node]] = {}
     for node in nodes:
-        structure: frozenset[object] = frozenset(node.structure)
-        if structure not in known:
-            for first, group in groups:
-                if len(first & structure) >= _ALIKE * len(first | structure):
-                    known[structure] = group
-                    break
-            else:
-                known[structure] = set()
-                groups.append((structure, known[structure]))
-        known[structure].add(id(node))
+        builds.setdefault(node.build, []).append(node)
+    if len(builds) < 2:
+        return []
+    groups: list[tuple[Structure, set[int]]] = []
+    for alike in builds.values():
+        structure = alike[0].structure
+        for first, group in groups:
+            if len(first & structure) >= _ALIKE * len(first | structure):
+                group.update(map(id, alike))
+                break
+        else:
+            groups.append((structure, set(map(id, alike))))
     return [group for _, group in groups]

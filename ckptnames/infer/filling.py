@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from ckptnames.infer.alignment import Alignment, Open
 from ckptnames.infer.assignment import ENOUGH, MARGIN
 from ckptnames.infer.order import positions, ranked
 from ckptnames.infer.orientation import is_turned_alone
-from ckptnames.infer.units import COUNTER, Unit
+from ckptnames.infer.units import COUNTER, Node, Unit
 from ckptnames.infer.words import OBJECTION, likeness
 from ckptnames.manifest import TensorInfo
 
@@ -83,10 +84,34 @@ def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> None:
         if order is None or other is None or len(order) != len(other) or len(order) < 2:
             continue
         pairs = [(group.sources[a], group.targets[b]) for a, b in zip(order, other, strict=True)]
+        if _is_contradicted(alignment, group, ours, theirs):
+            continue
         if all(likeness(a[0].path[-1], b[0].path[-1]) > OBJECTION or _is_numbered(b[0]) for a, b in pairs):
             for some, others in pairs:
                 for a, b in zip(some, others, strict=True):
                     alignment.match(a, b, "the order in which both files list them")
+
+
+def _is_contradicted(
+    alignment: Alignment, group: Open, ours: Mapping[str, int], theirs: Mapping[str, int]
+) -> bool:
+    """Tell whether what is matched around the group stands in another order on either side."""
+    above, other = _around([units[0] for units in group.sources]), _around([units[0] for units in group.targets])
+    inside = set(above.units)
+    matches = [alignment.matches[unit] for unit in other.units if unit in alignment.matches]
+    known = sorted((theirs[_first(m.target)], ours[_first(m.source)]) for m in matches if m.source in inside)
+    return any(before[1] > after[1] for before, after in pairwise(known))
+
+
+def _around(units: Sequence[Unit]) -> Node:
+    """Give the innermost module that all of them stand in."""
+    depth = min(len(unit.path) for unit in units)
+    while any(unit.path[:depth] != units[0].path[:depth] for unit in units):
+        depth -= 1
+    node = units[0].node
+    while node.depth > depth and node.parent is not None:
+        node = node.parent
+    return node
 
 
 def _is_numbered(unit: Unit) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ckptnames.infer.units import Node, Path, Unit
 
 
-class _Level(NamedTuple):
+class Level(NamedTuple):
     """Blocks that the search is in: their depths, and their templates."""
 
     source_depth: int
@@ -24,18 +24,32 @@ class Known:
     def __init__(self) -> None:
         self.counterparts: dict[Unit, Unit] = {}
         """Target units by the source units that fill them."""
-        self._levels: list[_Level] = []
+        self._levels: list[Level] = []
         self._pairs: Counter[tuple[str, str]] = Counter()
         self._partners: defaultdict[tuple[tuple[Path, Path], str], set[str]] = defaultdict(set)
 
     @contextmanager
     def within(self, source: Node, target: Node) -> Iterator[None]:
         """Say that the search is inside blocks of the kind of these two."""
-        self._levels.append(_Level(source.depth, target.depth, (source.template, target.template)))
+        self._levels.append(Level(source.depth, target.depth, (source.template, target.template)))
         try:
             yield
         finally:
             self._levels.pop()
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Where the search is; to be come back to."""
+        return tuple(self._levels)
+
+    @contextmanager
+    def back_in(self, levels: tuple[Level, ...]) -> Iterator[None]:
+        """Say that the search is where it was before."""
+        before, self._levels = self._levels, list(levels)
+        try:
+            yield
+        finally:
+            self._levels = before
 
     def learn(self, source: Unit, target: Unit) -> None:
         """Note a match, under the names that the two have below each of the blocks around them."""

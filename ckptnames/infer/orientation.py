@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ckptnames.infer.units import Shape, leaf_of
+from ckptnames.infer.units import Shape, leaf_of, template_of
 from ckptnames.infer.words import meaning
 from ckptnames.manifest import TensorInfo
 
@@ -28,8 +28,8 @@ def turned(source: Tensors) -> dict[str, TensorInfo]:
     """
     found = {}
     for key, info in source.items():
-        axes = _PERMUTED.get(len(info.shape)) if info.shape is not None and not _is_embedding(key) else None
-        if info.shape and axes and (len(axes) == 2 or leaf_of(key) == _KERNEL):
+        axes = _PERMUTED.get(len(info.shape)) if info.shape is not None else None
+        if info.shape and axes and (len(axes) == 2 or leaf_of(key) == _KERNEL) and not _is_embedding(key):
             found[key] = info._replace(shape=tuple(info.shape[axis] for axis in axes))
     return found
 
@@ -49,7 +49,7 @@ def is_turned(weights: Iterable[tuple[str, Shape, Shape]]) -> bool:
 
 
 def _is_embedding(key: str) -> bool:
-    said = meaning(key)
+    said = meaning(template_of(key))
     return "embedding" in said or "embeddings" in said.get("area", ())
 
 
@@ -61,9 +61,9 @@ def is_turned_alone(source: str, target: str, shape: Shape) -> bool:
     >>> is_turned_alone("text_projection", "text_projection.weight", (512, 512))
     True
     """
-    if shape is None or len(shape) != 2 or shape[0] != shape[1] or _is_embedding(source) or _is_embedding(target):
+    if shape is None or len(shape) != 2 or shape[0] != shape[1]:
         return False
     ours, theirs = leaf_of(source), leaf_of(target)
-    if (ours in _ALONE) != (theirs in _ALONE):
-        return True
-    return (ours == "weight") != (theirs == "weight") and (ours not in _LINEAR or theirs not in _LINEAR)
+    is_kernel = (ours in _ALONE) != (theirs in _ALONE)
+    is_bare = (ours == "weight") != (theirs == "weight") and (ours not in _LINEAR or theirs not in _LINEAR)
+    return (is_kernel or is_bare) and not _is_embedding(source) and not _is_embedding(target)

@@ -7,7 +7,6 @@ A bias, or the statistics of a BatchNorm, follow their weight for free.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from ckptnames.manifest import TensorInfo
@@ -15,7 +14,8 @@ from ckptnames.manifest import TensorInfo
 Path = tuple[str, ...]
 Shape = tuple[int, ...] | None
 Shapes = tuple[tuple[str, Shape], ...]
-Structure = frozenset[tuple[str, tuple[tuple[str, int], ...]]]
+Kind = tuple[tuple[str, int], ...]
+Structure = frozenset[tuple[str, Kind]]
 
 COUNTER = "counter"
 """The role of ``num_batches_tracked``, which came late and goes with its module whether or not it is there."""
@@ -34,6 +34,7 @@ _ROLES = {
 }
 """The last segments that name a parameter of a leaf module, whatever the library calls it."""
 
+_PARAMETRIZATIONS = "parametrizations"
 _PARAMETRIZED = {
     ("weight", "original0"): "magnitude",
     ("weight", "original1"): "direction",
@@ -55,18 +56,15 @@ _BAG = (1 << 61) - 1
 class Unit:
     """A leaf module: its path, the key of each of its parameters by role, and their shapes."""
 
-    __slots__ = ("keys", "node", "path", "shapes")
+    __slots__ = ("keys", "kind", "node", "path", "shapes")
 
     def __init__(self, path: Path, keys: dict[str, str], tensors: Mapping[str, TensorInfo]) -> None:
         self.path = path
         self.keys = keys
-        self.shapes: Shapes = tuple(sorted((role, tensors[key].shape) for role, key in keys.items() if role != COUNTER))
-        self.node: Node
-
-    @property
-    def kind(self) -> tuple[tuple[str, int], ...]:
+        self.shapes: Shapes = tuple(sorted([(role, tensors[key].shape) for role, key in keys.items() if role != COUNTER]))
+        self.kind: Kind = tuple([(role, -1 if shape is None else len(shape)) for role, shape in self.shapes])
         """The roles with their number of dimensions; -1 where it is not known."""
-        return tuple((role, -1 if shape is None else len(shape)) for role, shape in self.shapes)
+        self.node: Node
 
     def shape(self, role: str) -> Shape:
         """Give the shape of the parameter in a role; ``None`` where there is none, or it is not known."""
@@ -77,28 +75,38 @@ class Unit:
 
 
 class Node:
-    """A module of the tree. ``template`` is its path with ``#`` for each number; ``slots`` are the numbers."""
+    """A module of the tree. ``template`` is its path with ``#`` for each number; ``slots`` are the numbers.
+
+    Three numbers tell what it holds; they are equal for two modules that hold the same
+
+    * ``bag``: shapes in the same roles, however they are named and nested;
+    * ``build``: names and kinds of parameters, whatever their numbers and sizes;
+    * ``contents``: names and shapes.
+    """
 
     __slots__ = (
-        *("bag", "children", "left", "parent", "path", "slots", "template", "unit", "units"),
-        *("_contents", "_structure"),
+        *("bag", "build", "children", "contents", "left", "parent", "path", "slots", "template", "unit", "units"),
+        "_structure",
     )
 
     def __init__(self, path: Path, parent: Node | None) -> None:
         self.path = path
         self.parent = parent
-        self.template = tuple(_NUMBER.sub("#", segment) for segment in path)
-        self.slots = tuple(int(number) for segment in path for number in _NUMBER.findall(segment))
+        self.template: Path = ()
+        self.slots: tuple[int, ...] = ()
+        if parent is not None:
+            segment = path[-1]
+            numbers = _NUMBER.findall(segment)
+            self.template = (*parent.template, _NUMBER.sub("#", segment) if numbers else segment)
+            self.slots = (*parent.slots, *map(int, numbers)) if numbers else parent.slots
         self.children: list[Node] = []
         self.unit: Unit | None = None
         self.units: list[Unit] = []
         """All units at or below this module."""
         self.left = 0
         """How many of them are not matched yet."""
-        self.bag = 0
-        """The same for two modules that hold equal shapes in equal roles, however they are named and nested."""
+        self.bag = self.build = self.contents = 0
         self._structure: Structure | None = None
-        self._contents: int | None = None
 
     @property
     def depth(self) -> int:
@@ -112,19 +120,25 @@ class Node:
 
     @property
     def structure(self) -> Structure:
-        """The templates and kinds of the units in it: what is left of it without its sizes and numbers."""
+        """The templates and kinds of the units in it."""
         if self._structure is None:
             depth = self.depth
             self._structure = frozenset([(".".join(unit.node.template[depth:]), unit.kind) for unit in self.units])
         return self._structure
 
-    @property
-    def contents(self) -> int:
-        """The same for two modules that hold the same names with the same shapes."""
-        if self._contents is None:
-            depth = self.depth
-            self._contents = hash(frozenset([(unit.path[depth:], unit.shapes) for unit in self.units]))
-        return self._contents
+    def gather(self) -> None:
+        """Take in what the children hold, once they have done so themselves."""
+        if self.unit is not None:
+            self.units.append(self.unit)
+            self.bag = hash(self.unit.shapes)
+        for child in self.children:
+            self.units.extend(child.units)
+            self.bag += child.bag
+        self.bag &= _BAG
+        own = self.unit
+        self.build = hash((own and own.kind, frozenset([(child.template[-1], child.build) for child in self.children])))
+        self.contents = hash((own and own.shapes, frozenset([(child.path[-1], child.contents) for child in self.children])))
+        self.left = len(self.units)
 
     def below(self, unit: Unit) -> str:
         """Name a unit by its path below this module."""
@@ -150,14 +164,7 @@ def tree_of(tensors: Mapping[str, TensorInfo]) -> Node:
     for node in order:
         order.extend(node.children)
     for node in reversed(order):
-        if node.unit is not None:
-            node.units.append(node.unit)
-            node.bag = hash(node.unit.shapes)
-        for child in node.children:
-            node.units.extend(child.units)
-            node.bag += child.bag
-        node.left = len(node.units)
-        node.bag &= _BAG
+        node.gather()
     return root
 
 
@@ -173,14 +180,15 @@ def _node(path: Path, nodes: dict[Path, Node]) -> Node:
 
 def _units(tensors: Mapping[str, TensorInfo]) -> Iterator[Unit]:
     paths = {key: _segments(key) for key in tensors}
-    known = set(paths.values())
     # What hangs below a tensor is an optimizer's: TensorFlow keeps its slots there.
-    paths = {key: path for key, path in paths.items() if not any(path[:n] in known for n in range(1, len(path)))}
-    inner = Counter(path[:n] for path in paths.values() if "parametrizations" not in path for n in range(len(path) - 1))
+    owners = _holders(paths.values(), 1).intersection(paths.values())
+    if owners:
+        paths = {key: path for key, path in paths.items() if not any(path[:n] in owners for n in range(1, len(path)))}
+    holders = _holders((path for path in paths.values() if _PARAMETRIZATIONS not in path), 2)
     modules: dict[Path, dict[str, list[str]]] = {}
     for key, path in paths.items():
         module, role = _place(path)
-        if len(module) == len(path) - 1 and inner[module] and path[-1] in _ROLES:
+        if module in holders and len(module) == len(path) - 1 and path[-1] in _ROLES:
             module, role = path, role if role == "bias" else "weight"
         modules.setdefault(module, {}).setdefault(role, []).append(key)
     for module, roles in modules.items():
@@ -190,10 +198,20 @@ def _units(tensors: Mapping[str, TensorInfo]) -> Iterator[Unit]:
             yield Unit(module, _told_apart({role: keys[0] for role, keys in roles.items()}), tensors)
 
 
+def _holders(paths: Iterable[Path], levels: int) -> set[Path]:
+    """Give what has a path at least so many levels below it."""
+    found = {path[:-levels] for path in paths if len(path) >= levels}
+    for path in list(found):
+        while path and path[:-1] not in found:
+            path = path[:-1]
+            found.add(path)
+    return found
+
+
 def _segments(key: str) -> Path:
     """Cut a key into segments, also where its dots were written as underscores around numbers: ``blocks_0_attn_1_q``."""
     segments = _SEPARATOR.split(key)
-    if max(map(_FLATTENED.findall, segments), key=len, default=[])[1:]:
+    if len(_FLATTENED.findall(key)) > 1:
         return tuple(part for segment in segments for part in _cut(segment))
     return tuple(segments)
 
@@ -204,8 +222,8 @@ def _cut(segment: str) -> list[str]:
 
 def _place(path: Path) -> tuple[Path, str]:
     """Give the module that a key belongs to, and the role it has in it; a parameter alone is a module of its own."""
-    if "parametrizations" in path:
-        at = len(path) - 1 - path[::-1].index("parametrizations")
+    if _PARAMETRIZATIONS in path:
+        at = len(path) - 1 - path[::-1].index(_PARAMETRIZATIONS)
         role = _PARAMETRIZED.get(path[at + 1 :])
         if role:
             return path[:at], role
