@@ -19,7 +19,7 @@ from ckptnames.infer.learned import Known, Level
 from ckptnames.infer.places import norm_places
 from ckptnames.infer.twins import Twins
 from ckptnames.infer.units import Node, Shapes, Unit, all_known
-from ckptnames.infer.words import OBJECTION, SAME, likeness
+from ckptnames.infer.words import OBJECTION, likeness
 
 _KNOWN = 6.0
 """How much it counts that the shapes told the same pair of names in another block."""
@@ -209,6 +209,7 @@ class Alignment:
         ours, theirs = {group.name: group for group in some}, {group.name: group for group in others}
         evidence = Evidence(
             self._likeness,
+            self._told,
             lambda source, target: self._kinship(ours[source], theirs[target]),
             complete,
             _is_distinctive(others[0]),
@@ -274,11 +275,13 @@ class Alignment:
     # Evidence
 
     def _likeness(self, source: str, target: str) -> float:
-        score = likeness(source, target)
-        known = self._known.verdict(source, target)
-        if known > 0:
-            return max(score, 0.0) + _KNOWN
-        return score - _KNOWN_OTHERWISE if known < 0 and score < SAME else score
+        known = self._told(source, target)
+        return max(likeness(source, target), 0.0) + known if known > 0 else likeness(source, target) + known
+
+    def _told(self, source: str, target: str) -> float:
+        """Say how much the names count that were found to belong together elsewhere, or not to."""
+        verdict = self._known.verdict(source, target)
+        return _KNOWN if verdict > 0 else _KNOWN_OTHERWISE * verdict if source != target else 0.0
 
     def _kinship(self, source: _Group, target: _Group) -> float:
         """Tell whether the neighbours of the units are matched with each other (1), with others (-1), or not yet (0)."""

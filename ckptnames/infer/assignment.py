@@ -7,7 +7,8 @@ from itertools import permutations
 from typing import NamedTuple
 
 from ckptnames.infer.places import gate_and_up, in_order, norm_places
-from ckptnames.infer.words import OBJECTION, told_apart
+from ckptnames.infer.units import template_of
+from ckptnames.infer.words import OBJECTION, telling_likeness, told_apart
 
 MARGIN = 0.35
 """By so much a pair has to be more alike than its rivals."""
@@ -29,6 +30,8 @@ class Evidence(NamedTuple):
     """What is known of some names whose tensors have equal shapes."""
 
     likeness: Likeness
+    known: Callable[[str, str], float]
+    """What other blocks told of the two names."""
     support: Callable[[str, str], float]
     """From -1 to 1: whether the neighbours of the two are matched with each other."""
     is_complete: bool
@@ -59,7 +62,7 @@ class Block(NamedTuple):
 def assigned(sources: Collection[str], targets: Collection[str], block: Block, evidence: Evidence) -> list[Found]:
     """Pair names whose tensors have equal shapes, as far as the names and what is around them tell."""
     search = _Search(sources, targets, evidence)
-    search.by_name()
+    search.by_name(block)
     search.by_norm_place(block)
     if search.is_square:
         search.by_gate()
@@ -75,6 +78,7 @@ class _Search:
         self.is_square = len(sources) == len(targets)
         self.is_complete = evidence.is_complete and self.is_square
         self.found: list[Found] = []
+        self.shifted: set[str] = set()
 
     def take(self, pairs: Iterable[tuple[str, str]], why: str) -> None:
         for source, target in pairs:
@@ -82,8 +86,16 @@ class _Search:
             self.sources.remove(source)
             self.targets.remove(target)
 
-    def by_name(self) -> None:
-        self.take([(name, name) for name in list(self.targets) if name in self.sources], "the same name")
+    def by_name(self, block: Block) -> None:
+        """Take the same name for the same thing, but not a number that may have shifted.
+
+        Where `layers.0` stands on both sides, one side has a `layers.1` and the other a `proj_in` of the same shape, the
+        numbers do not count the same things.
+        """
+        same = [name for name in self.targets if name in self.sources]
+        if len(same) < min(len(self.sources), len(self.targets)):
+            self.shifted = {name for name in same if _family(name, block.source) != _family(name, block.target)}
+        self.take([(name, name) for name in same if name not in self.shifted], "the same name")
 
     def by_norm_place(self, block: Block) -> None:
         if len(self.sources) + len(self.targets) < 3:
@@ -116,7 +128,7 @@ class _Search:
     def by_likeness(self) -> None:
         if not 0 < len(self.sources) * len(self.targets) <= _MOST_COMPARED:
             return
-        scores = {(s, t): self.score(s, t) for s in self.sources for t in self.targets}
+        scores = self.scores()
         if self.is_square and 1 < len(self.sources) <= _MOST_PERMUTED:
             pairs, margin = _best_permutation(self.sources, self.targets, scores)
             least = FAIR if self.is_complete else ENOUGH
@@ -135,8 +147,18 @@ class _Search:
                 break
             self.take([(source, target)], "the likeness of names" if rivals else "the only one left of its shape")
 
-    def score(self, source: str, target: str) -> float:
-        return self.evidence.likeness(source, target) + _SUPPORT * self.evidence.support(source, target)
+    def scores(self) -> dict[tuple[str, str], float]:
+        """Rate all pairs: where there are several, by what tells them apart."""
+        if len(self.sources) == len(self.targets) == 1:
+            rated = {(s, t): self.evidence.likeness(s, t) for s in self.sources for t in self.targets}
+        else:
+            rated = telling_likeness(self.sources, self.targets)
+            rated = {(s, t): score + self.evidence.known(s, t) for (s, t), score in rated.items()}
+        for source, target in rated:
+            if source == target and source in self.shifted:
+                rated[source, target] = self.evidence.known(source, target)
+            rated[source, target] += _SUPPORT * self.evidence.support(source, target)
+        return rated
 
     def stands_alone(self, source: str, target: str, score: float) -> bool:
         """Tell whether two names without rivals belong together though they are not much alike."""
@@ -146,6 +168,12 @@ class _Search:
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
             return score > -ENOUGH
         return known.is_distinctive and score >= FAIR
+
+
+def _family(name: str, names: Collection[str]) -> set[str]:
+    """Give the names that differ from this one in their numbers only."""
+    template = template_of(name)
+    return {other for other in names if template_of(other) == template} if template != name else set()
 
 
 def _unique(places: Mapping[str, int]) -> dict[int, str]:

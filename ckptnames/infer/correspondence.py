@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import prod
 from typing import NamedTuple
 
 from ckptnames.infer.assignment import MARGIN, Likeness
 from ckptnames.infer.columns import Column, Lists
 from ckptnames.infer.units import Node
-from ckptnames.infer.words import OBJECTION
+from ckptnames.infer.vocabulary import PLAIN_LIST
+from ckptnames.infer.words import OBJECTION, overlap, words
 
 EQUAL, SHARED, ALIKE = 3, 2, 1
 """Blocks hold equal shapes one by one; do so once what stands on one side only is left out; hold much in common."""
@@ -135,6 +137,27 @@ class _Common:
         return n_common, n_least, n_targets
 
 
+def _counts_alike(candidate: Candidate) -> bool:
+    """Tell whether two lists may be taken to count from the same end.
+
+    Where the blocks differ, their shapes show it. Where all hold the same, only a plain list (`layers`, `blocks`) on
+    both sides, or a name for both that is alike, tells that the first is the first: decoders often count backwards.
+    """
+    if len({node.bag for _, node in candidate.pairs}) > 1:
+        return True
+    ours, theirs = _list_names(candidate.source.name), _list_names(candidate.target.name)
+    odd = [found for found in (*ours, *theirs) if found and not any(map(PLAIN_LIST.search, found))]
+    _, alone, others = overlap(".".join(chain(*ours)), ".".join(chain(*theirs)))
+    return not odd or not (alone or others)
+
+
+def _list_names(name: str) -> list[tuple[str, ...]]:
+    """Give the words of each segment that has a number of a column, or of the one before it where it is bare."""
+    segments = name.split(".")
+    numbered = [at for at, segment in enumerate(segments) if "#" in segment]
+    return [words(segments[at]) or (words(segments[at - 1]) if at else ()) for at in numbered]
+
+
 class Choice:
     """Candidates, from which one after the other is chosen that no rival comes near to."""
 
@@ -148,7 +171,7 @@ class Choice:
         self._left = [c for c in self._left if all(a.is_fresh and b.is_fresh for a, b in c.pairs)]
         for number, candidate in enumerate(self._left):
             score = self._likeness(candidate.source.name, candidate.target.name)
-            if score == OBJECTION or any(self._is_rival(candidate, score, other) for other in self._left):
+            if score == OBJECTION or not _counts_alike(candidate) or any(self._is_rival(candidate, score, other) for other in self._left):
                 continue
             del self._left[number]
             return candidate

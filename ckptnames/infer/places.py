@@ -15,7 +15,9 @@ from ckptnames.infer.words import meaning, words
 BEFORE_ATTENTION, AFTER_ATTENTION, CROSS, BEFORE_MLP, AFTER_MLP = range(1, 6)
 """The places of the norms of a transformer block; a block with two has the first and the fourth."""
 
-_BY_NUMBER = {2: (BEFORE_ATTENTION, BEFORE_MLP), 3: (BEFORE_ATTENTION, CROSS, BEFORE_MLP)}
+_BY_NUMBER = (BEFORE_ATTENTION, BEFORE_MLP)
+"""Of three numbered norms the second is the one before cross-attention in some libraries, the first in others."""
+
 _ATTENTION = frozenset(("sa", "attn", "attention"))
 _MLP = frozenset(("ffn", "mlp", "feedforward", "ff", "ffw"))
 _SANDWICH = re.compile(r"post[_.]?(?:feedforward|ffw|mlp|ffn)|pre[_.]?(?:feedforward|ffw)")
@@ -27,11 +29,28 @@ def norm_places(names: Collection[str], block: Collection[str]) -> dict[str, int
 
     >>> norm_places(["input_layernorm", "ln_2"], ["input_layernorm", "ln_1", "ln_2"])
     {'input_layernorm': 1, 'ln_2': 4}
+    >>> norm_places(["layer.1.layer_norm"], ["layer.1.layer_norm", "layer.1.EncDecAttention.q"])
+    {'layer.1.layer_norm': 3}
     """
     sandwich = any(map(_SANDWICH.search, block))
-    found = {name: place for name in names if (place := _norm_place(name, sandwich))}
+    found = {name: place for name in names if (place := _norm_place(name, sandwich) or _by_company(name, block))}
     numbered = _numbered([name for name in block if _is_norm(name)])
     return found | {name: place for name, place in numbered.items() if name in names and name not in found}
+
+
+def _by_company(name: str, block: Collection[str]) -> int | None:
+    """Place a norm by what else stands in its own sub-layer."""
+    layer = name.rpartition(".")[0]
+    if not layer or not _is_norm(name):
+        return None
+    beside = [other for other in block if other.startswith(f"{layer}.") and other != name]
+    sorts = {sort for other in beside for sort in meaning(other).get("sort", ())}
+    kinds = {kind for other in beside for kind in meaning(other).get("attention", ())}
+    if sorts == {"mlp"}:
+        return BEFORE_MLP
+    if sorts == {"attention"} and len(kinds) < 2:
+        return CROSS if kinds == {"cross"} else BEFORE_ATTENTION
+    return None
 
 
 def _is_norm(name: str) -> bool:
@@ -45,12 +64,14 @@ def _norm_place(name: str, sandwich: bool) -> int | None:
     is_after = not found.isdisjoint(("post", "after"))
     if "cross" in said.get("attention", ()):
         return CROSS
+    # Where there are norms before and after, a name that says neither could be either.
+    is_told = not sandwich or is_after or not found.isdisjoint(("pre", "before"))
     if not found.isdisjoint(_MLP) or not said["sort"].isdisjoint(("mlp", "experts")):
-        return AFTER_MLP if is_after else BEFORE_MLP
+        return AFTER_MLP if is_after else BEFORE_MLP if is_told else None
     if not found.isdisjoint(_ATTENTION) or "attention" in said["sort"]:
         if is_after:
             return AFTER_ATTENTION if sandwich else BEFORE_MLP
-        return BEFORE_ATTENTION
+        return BEFORE_ATTENTION if is_told else None
     if "before" in found or words(name)[0] == "input":
         return BEFORE_ATTENTION
     if not found.isdisjoint(("after", "final")) or words(name)[0] == "output":
@@ -59,15 +80,15 @@ def _norm_place(name: str, sandwich: bool) -> int | None:
 
 
 def _numbered(names: Sequence[str]) -> dict[str, int]:
-    """Place norms that are told apart by one number alone: two or three of them, counted from 0 or 1."""
+    """Place norms that are told apart by one number alone, where there are two of them."""
     by_template: dict[tuple[str, int], list[str]] = {}
     for name in names:
         by_template.setdefault((template_of(name), len(numbers_in(name))), []).append(name)
     places: dict[str, int] = {}
     for group in by_template.values():
-        ordered, known = in_order(group), _BY_NUMBER.get(len(group))
-        if ordered and known:
-            places |= dict(zip(ordered, known, strict=True))
+        ordered = in_order(group) if len(group) == len(_BY_NUMBER) else None
+        if ordered:
+            places |= dict(zip(ordered, _BY_NUMBER, strict=True))
     return places
 
 

@@ -6,6 +6,7 @@ which permute these weights.
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class Caution(NamedTuple):
 _INTERLEAVED = re.compile(r"(?:^|[./])(?:wq|wk|sa_norm|attention_norm|tok_embeddings)(?:[./]|$)")
 """Names of Meta's own code and of torchtune, in which the two halves of a rotary pair stand side by side."""
 
-_ROTARY = re.compile(r"inv_freq|rope|rotary|freqs_cis")
+_NUMBERED = re.compile(r"\.[0-9]+\.")
 _UNFOLD = re.compile(r"\bw_msa\b|ffn\.layers\.0\.0")
 """Names of the Swin of OpenMMLab, which merges patches with ``nn.Unfold`` and so in another order."""
 
@@ -41,10 +42,17 @@ def cautions(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> li
 
 def _rotary(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> Caution | None:
     """Meta's Llama pairs neighbouring numbers, Hugging Face's the two halves: queries and keys are permuted between."""
-    if _is_interleaved(source) == _is_interleaved(target) or not (_is_rotary(source) and _is_rotary(target)):
+    if _is_interleaved(source) == _is_interleaved(target):
         return None
+    positioned = _positioned(target)
     targets = tuple(
-        name for name, key in mapping.items() if _is_query_or_key(name) and _is_query_or_key(key) and name != key
+        name
+        for name, key in mapping.items()
+        if name != key
+        and _is_query_or_key(name)
+        and _is_query_or_key(key)
+        and _list_of(name) not in positioned
+        and f"{name.rpartition('.')[0]}.bias" not in target
     )
     message = (
         "queries and keys of rotary attention: one side's names are those of Meta's or torchtune's code, which pairs "
@@ -58,11 +66,26 @@ def _is_interleaved(tensors: Tensors) -> bool:
     return any(map(_INTERLEAVED.search, tensors))
 
 
-def _is_rotary(tensors: Tensors) -> bool:
-    """Take an attention for rotary where positions are embedded nowhere."""
-    if any(map(_ROTARY.search, tensors)):
-        return True
-    return not any("position" in meaning(template).get("embedding", ()) for template in set(map(template_of, tensors)))
+def _positioned(tensors: Tensors) -> set[str]:
+    """Name the lists of layers to whose input positions are added: such an attention is not rotary."""
+    templates = {template_of(key): key for key in tensors}
+    lists = {_list_of(key) for key in templates.values()} - {""}
+    found = set()
+    for template, key in templates.items():
+        if lists and "position" in meaning(template).get("embedding", ()):
+            near = {name: len(os.path.commonprefix([name.split("."), key.split(".")])) for name in lists}
+            found.update(name for name, length in near.items() if length == max(near.values()))
+    return found
+
+
+def _list_of(key: str) -> str:
+    """Give the path of the list of layers that a key stands in.
+
+    >>> _list_of("model.layers.0.self_attn.q_proj.weight")
+    'model.layers'
+    """
+    found = _NUMBERED.search(key)
+    return key[: found.start()] if found else ""
 
 
 def _is_query_or_key(key: str) -> bool:

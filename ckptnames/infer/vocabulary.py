@@ -6,6 +6,8 @@ longest phrase counts. No table here knows the keys of any one architecture.
 
 from __future__ import annotations
 
+import re
+
 PHRASES: dict[str, dict[str, str]] = {
     # What sort of module it is.
     "sort": {
@@ -212,3 +214,6 @@ HOLLOW = frozenset(
     """.split()
 )
 """Words that say nothing about which part it is."""
+
+PLAIN_LIST = re.compile(r"block|layer|stage|^(?:h|b|s|g)$|res(?:net)?s?$|att(?:n|ention)|transformer|encoder|mlp|conv|expert|cell|unit|group|module|feature|downs|head|branch")
+"""Words that name a list of parts which is counted from the input on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 from rapidfuzz import fuzz
@@ -129,7 +129,41 @@ def likeness(source: str, target: str) -> float:
     """
     if source == target:
         return SAME
-    ours, theirs = meaning(source), meaning(target)
+    return _rating(meaning(source), meaning(target), content(source), content(target))
+
+
+def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict[tuple[str, str], float]:
+    """Rate all pairs by what tells the names of a side apart: what all of them say is no evidence.
+
+    >>> found = telling_likeness(["mlp.up_proj", "mlp.down_proj"], ["mlp.w1", "mlp.w2"])
+    >>> len(set(found.values()))
+    1
+    """
+    ours, theirs = _parted(sources), _parted(targets)
+    found = {}
+    for source, (said, spoken) in ours.items():
+        for target, (heard, written) in theirs.items():
+            found[source, target] = OBJECTION if likeness(source, target) == OBJECTION else _rating(said, heard, spoken, written)
+    return found
+
+
+def _parted(names: Collection[str]) -> dict[str, tuple[Mapping[str, frozenset[str]], tuple[str, ...]]]:
+    """Give what each name says that not all of them say."""
+    said, spoken = {name: meaning(name) for name in names}, {name: content(name) for name in names}
+    same = frozenset.intersection(*[frozenset(found.items()) for found in said.values()])
+    common = frozenset.intersection(*map(frozenset, spoken.values()))
+    return {
+        name: (
+            {aspect: values for aspect, values in said[name].items() if (aspect, values) not in same},
+            tuple(word for word in spoken[name] if word not in common),
+        )
+        for name in names
+    }
+
+
+def _rating(
+    ours: Mapping[str, frozenset[str]], theirs: Mapping[str, frozenset[str]], spoken: Sequence[str], written: Sequence[str]
+) -> float:
     score = 0.0
     for aspect in ours.keys() | theirs.keys():
         said, heard = ours.get(aspect), theirs.get(aspect)
@@ -144,13 +178,13 @@ def likeness(source: str, target: str) -> float:
             score -= 0.6
         elif aspect not in SILENT:
             score -= 0.1
-    shared, _, _ = overlap(source, target)
+    if ("area" in ours) != ("area" in theirs) and "norm" in ours.get("sort", ()) and "norm" in theirs.get("sort", ()):
+        score -= 0.6  # The norm after the embeddings is not the last one.
+    shared, _, _ = _overlap(spoken, written)
     score += 1.5 * shared
-    last = content(source)[-1:]
-    if last and last == content(target)[-1:]:
+    if spoken and spoken[-1:] == written[-1:]:
         score += 0.3
-    plain = [" ".join(word for word in words(path) if not word.isdigit()) for path in (source, target)]
-    return score + (fuzz.ratio(*plain) / 200 if all(plain) else 0)
+    return score + max(0.0, fuzz.ratio(" ".join(spoken), " ".join(written)) - 50) / 200
 
 
 def told_apart(source: str, target: str) -> bool:
@@ -169,17 +203,22 @@ def overlap(source: str, target: str) -> tuple[float, tuple[str, ...], tuple[str
     >>> overlap("norm", "fc_norm")
     (0.6666666666666666, (), ('head',))
     """
-    ours, left = content(source), list(content(target))
+    return _overlap(content(source), content(target))
+
+
+def _overlap(ours: Sequence[str], theirs: Sequence[str]) -> tuple[float, tuple[str, ...], tuple[str, ...]]:
+    left = list(theirs)
     alone = []
     for word in ours:
-        found = next((other for other in left if other == word), None) or next(
-            (other for other in left if _alike(word, other)), None
-        )
+        if word in left:
+            left.remove(word)
+            continue
+        found = next((other for other in left if _alike(word, other)), None)
         if found is None:
             alone.append(word)
         else:
             left.remove(found)
-    n_words = len(ours) + len(content(target))
+    n_words = len(ours) + len(theirs)
     if not n_words:
         return 0.5, (), ()
     return (n_words - len(alone) - len(left)) / n_words, tuple(alone), tuple(left)
