@@ -8,7 +8,7 @@ told once holds for all blocks of a kind: a pair of names that shapes alone deci
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -188,7 +188,7 @@ class Alignment:
 
     def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
-        block = Block([group.name for group in ours], [group.name for group in theirs])
+        block = Block(_names(sources[0], ours), _names(targets[0], theirs))
         left = [[Counter(unit.shapes for unit in node.units if self.is_free(unit)) for node in side] for side in (sources, targets)]
         by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[_Group], list[_Group]]] = defaultdict(lambda: ([], []))
         for side, groups in enumerate((ours, theirs)):
@@ -278,9 +278,9 @@ class Alignment:
         known = self._told(source, target)
         return max(likeness(source, target), 0.0) + known if known > 0 else likeness(source, target) + known
 
-    def _told(self, source: str, target: str) -> float:
+    def _told(self, source: str, target: str, beside: Collection[str] = ()) -> float:
         """Say how much the names count that were found to belong together elsewhere, or not to."""
-        verdict = self._known.verdict(source, target)
+        verdict = self._known.verdict(source, target, beside)
         return _KNOWN if verdict > 0 else _KNOWN_OTHERWISE * verdict if source != target else 0.0
 
     def _kinship(self, source: _Group, target: _Group) -> float:
@@ -306,6 +306,11 @@ class Alignment:
 
 def _key(candidate: Candidate) -> tuple[str, str, int]:
     return candidate.source.name, candidate.target.name, candidate.trust
+
+
+def _names(block: Node, groups: Iterable[_Group]) -> list[str]:
+    """Name the parts of a block, matched ones too, and what others like it have besides."""
+    return list(dict.fromkeys([*map(block.below, block.units), *(group.name for group in groups)]))
 
 
 def _count_down(unit: Unit) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import NamedTuple
 
-from ckptnames.infer.places import gate_and_up, in_order, norm_places
+from ckptnames.infer.places import gate_and_up, in_order, is_norm, is_sandwich, norm_places
 from ckptnames.infer.units import template_of
 from ckptnames.infer.words import OBJECTION, telling_likeness, told_apart
 
@@ -19,6 +19,7 @@ ENOUGH = 1.0
 _SUPPORT = 0.5
 _MOST_PERMUTED = 6
 _MOST_COMPARED = 2500
+_MOST_PLACED = 2
 
 FAIR = 0.4
 """So alike are two names that share a word, enough where shapes say the rest."""
@@ -30,8 +31,8 @@ class Evidence(NamedTuple):
     """What is known of some names whose tensors have equal shapes."""
 
     likeness: Likeness
-    known: Callable[[str, str], float]
-    """What other blocks told of the two names."""
+    known: Callable[[str, str, Collection[str]], float]
+    """What other blocks told of the two names, where those beside them that differ in a number stood there too."""
     support: Callable[[str, str], float]
     """From -1 to 1: whether the neighbours of the two are matched with each other."""
     is_complete: bool
@@ -58,12 +59,18 @@ class Block(NamedTuple):
     source: Collection[str]
     target: Collection[str]
 
+    @property
+    def is_sandwich(self) -> bool:
+        """Tell whether it has norms before and after its parts."""
+        return is_sandwich(self.source) or is_sandwich(self.target)
+
 
 def assigned(sources: Collection[str], targets: Collection[str], block: Block, evidence: Evidence) -> list[Found]:
     """Pair names whose tensors have equal shapes, as far as the names and what is around them tell."""
     search = _Search(sources, targets, evidence)
     search.by_name(block)
     search.by_norm_place(block)
+    search.leave_norms(block)
     if search.is_square:
         search.by_gate()
         search.by_order(block)
@@ -79,6 +86,7 @@ class _Search:
         self.is_complete = evidence.is_complete and self.is_square
         self.found: list[Found] = []
         self.shifted: set[str] = set()
+        self.sandwich = False
 
     def take(self, pairs: Iterable[tuple[str, str]], why: str) -> None:
         for source, target in pairs:
@@ -100,11 +108,17 @@ class _Search:
     def by_norm_place(self, block: Block) -> None:
         if len(self.sources) + len(self.targets) < 3:
             return
-        ours = _unique(norm_places(self.sources, block.source))
-        theirs = _unique(norm_places(self.targets, block.target))
+        ours = _unique(norm_places(self.sources, block.source, block.is_sandwich))
+        theirs = _unique(norm_places(self.targets, block.target, block.is_sandwich))
         self.take(
             [(ours[place], theirs[place]) for place in ours if place in theirs], "the place of the norm in its block"
         )
+
+    def leave_norms(self, block: Block) -> None:
+        """Leave several norms of a block to their places alone, where words mislead: the norm after is named as one before."""
+        if block.is_sandwich or _is_counted(self.sources) != _is_counted(self.targets):
+            self.sources = [name for name in self.sources if not is_norm(name)]
+            self.targets = [name for name in self.targets if not is_norm(name)]
 
     def by_gate(self) -> None:
         ours, theirs = gate_and_up(self.sources), gate_and_up(self.targets)
@@ -120,8 +134,8 @@ class _Search:
             if self.is_complete:
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
         elif ours or theirs:
-            ours = ours or _ordered_by(norm_places(self.sources, block.source), self.sources)
-            theirs = theirs or _ordered_by(norm_places(self.targets, block.target), self.targets)
+            ours = ours or _ordered_by(norm_places(self.sources, block.source, block.is_sandwich), self.sources)
+            theirs = theirs or _ordered_by(norm_places(self.targets, block.target, block.is_sandwich), self.targets)
             if ours and theirs:
                 self.take(zip(ours, theirs, strict=True), "numbers on one side, places on the other, in order")
 
@@ -153,10 +167,12 @@ class _Search:
             rated = {(s, t): self.evidence.likeness(s, t) for s in self.sources for t in self.targets}
         else:
             rated = telling_likeness(self.sources, self.targets)
-            rated = {(s, t): score + self.evidence.known(s, t) for (s, t), score in rated.items()}
+            for source, target in rated:
+                beside = {*_family(source, self.sources), *_family(target, self.targets)} - {source, target}
+                rated[source, target] += self.evidence.known(source, target, beside)
         for source, target in rated:
             if source == target and source in self.shifted:
-                rated[source, target] = self.evidence.known(source, target)
+                rated[source, target] = self.evidence.known(source, target, ())
             rated[source, target] += _SUPPORT * self.evidence.support(source, target)
         return rated
 
@@ -174,6 +190,12 @@ def _family(name: str, names: Collection[str]) -> set[str]:
     """Give the names that differ from this one in their numbers only."""
     template = template_of(name)
     return {other for other in names if template_of(other) == template} if template != name else set()
+
+
+def _is_counted(names: Sequence[str]) -> bool:
+    """Tell whether three or more norms are told apart by one number alone."""
+    norms = [name for name in names if is_norm(name)]
+    return len(norms) > _MOST_PLACED and in_order(norms) is not None
 
 
 def _unique(places: Mapping[str, int]) -> dict[int, str]:

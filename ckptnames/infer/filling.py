@@ -12,10 +12,12 @@ from ckptnames.infer.assignment import ENOUGH, MARGIN
 from ckptnames.infer.order import positions, ranked
 from ckptnames.infer.orientation import is_turned_alone
 from ckptnames.infer.units import COUNTER, Node, Unit
-from ckptnames.infer.words import OBJECTION, likeness
+from ckptnames.infer.words import OBJECTION, likeness, meaning
 from ckptnames.manifest import TensorInfo
 
 Tensors = Mapping[str, TensorInfo]
+
+_GATE_AND_UP = 2
 
 
 class Filling(NamedTuple):
@@ -84,7 +86,7 @@ def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> None:
         if order is None or other is None or len(order) != len(other) or len(order) < 2:
             continue
         pairs = [(group.sources[a], group.targets[b]) for a, b in zip(order, other, strict=True)]
-        if _is_contradicted(alignment, group, ours, theirs):
+        if _is_contradicted(alignment, group, ours, theirs) or _is_counted_otherwise(pairs):
             continue
         if all(likeness(a[0].path[-1], b[0].path[-1]) > OBJECTION or _is_numbered(b[0]) for a, b in pairs):
             for some, others in pairs:
@@ -101,6 +103,14 @@ def _is_contradicted(
     matches = [alignment.matches[unit] for unit in other.units if unit in alignment.matches]
     known = sorted((theirs[_first(m.target)], ours[_first(m.source)]) for m in matches if m.source in inside)
     return any(before[1] > after[1] for before, after in pairwise(known))
+
+
+def _is_counted_otherwise(pairs: Sequence[tuple[Sequence[Unit], Sequence[Unit]]]) -> bool:
+    """Tell whether gate, up and down meet `w1`, `w2`, `w3`, of which the second mostly is the down projection."""
+    sides = [[units[0] for units in side] for side in zip(*pairs, strict=True)]
+    counted = [all(map(_is_numbered, side)) for side in sides]
+    named = [all("feed-forward" in meaning(".".join(unit.path[-2:])) for unit in side) for side in sides]
+    return len(pairs) > _GATE_AND_UP and any(a and b for a, b in zip(counted, reversed(named), strict=True))
 
 
 def _around(units: Sequence[Unit]) -> Node:

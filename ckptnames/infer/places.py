@@ -15,8 +15,8 @@ from ckptnames.infer.words import meaning, words
 BEFORE_ATTENTION, AFTER_ATTENTION, CROSS, BEFORE_MLP, AFTER_MLP = range(1, 6)
 """The places of the norms of a transformer block; a block with two has the first and the fourth."""
 
-_BY_NUMBER = (BEFORE_ATTENTION, BEFORE_MLP)
-"""Of three numbered norms the second is the one before cross-attention in some libraries, the first in others."""
+_OF_TWO = (BEFORE_ATTENTION, BEFORE_MLP)
+_OF_THREE = (BEFORE_ATTENTION, CROSS, BEFORE_MLP)
 
 _ATTENTION = frozenset(("sa", "attn", "attention"))
 _MLP = frozenset(("ffn", "mlp", "feedforward", "ff", "ffw"))
@@ -24,24 +24,35 @@ _SANDWICH = re.compile(r"post[_.]?(?:feedforward|ffw|mlp|ffn)|pre[_.]?(?:feedfor
 _NUMBERED_LINEAR = re.compile(r"(?:.*[._])?(w|wi_?)([0-9])")
 
 
-def norm_places(names: Collection[str], block: Collection[str]) -> dict[str, int]:
+def is_sandwich(block: Collection[str]) -> bool:
+    """Tell whether a block has norms before and after its parts, by the names of its parts."""
+    return any(map(_SANDWICH.search, block))
+
+
+def is_norm(name: str) -> bool:
+    """Tell whether a name is that of a norm."""
+    return "norm" in meaning(name).get("sort", ())
+
+
+def norm_places(names: Collection[str], block: Collection[str], sandwich: bool = False) -> dict[str, int]:
     """Give the place of each norm whose name says it; ``block`` has the names of all parts of the block.
+
+    With ``sandwich`` there are norms before and after each part, so that a name that says neither says nothing.
 
     >>> norm_places(["input_layernorm", "ln_2"], ["input_layernorm", "ln_1", "ln_2"])
     {'input_layernorm': 1, 'ln_2': 4}
     >>> norm_places(["layer.1.layer_norm"], ["layer.1.layer_norm", "layer.1.EncDecAttention.q"])
     {'layer.1.layer_norm': 3}
     """
-    sandwich = any(map(_SANDWICH.search, block))
     found = {name: place for name in names if (place := _norm_place(name, sandwich) or _by_company(name, block))}
-    numbered = _numbered([name for name in block if _is_norm(name)])
+    numbered = _numbered([name for name in block if is_norm(name)], block)
     return found | {name: place for name, place in numbered.items() if name in names and name not in found}
 
 
 def _by_company(name: str, block: Collection[str]) -> int | None:
     """Place a norm by what else stands in its own sub-layer."""
     layer = name.rpartition(".")[0]
-    if not layer or not _is_norm(name):
+    if not layer or not is_norm(name):
         return None
     beside = [other for other in block if other.startswith(f"{layer}.") and other != name]
     sorts = {sort for other in beside for sort in meaning(other).get("sort", ())}
@@ -53,12 +64,8 @@ def _by_company(name: str, block: Collection[str]) -> int | None:
     return None
 
 
-def _is_norm(name: str) -> bool:
-    return "norm" in meaning(name).get("sort", ())
-
-
 def _norm_place(name: str, sandwich: bool) -> int | None:
-    if not _is_norm(name):
+    if not is_norm(name):
         return None
     said, found = meaning(name), {word for word in words(name) if not word.isdigit()}
     is_after = not found.isdisjoint(("post", "after"))
@@ -79,16 +86,21 @@ def _norm_place(name: str, sandwich: bool) -> int | None:
     return None
 
 
-def _numbered(names: Sequence[str]) -> dict[str, int]:
-    """Place norms that are told apart by one number alone, where there are two of them."""
+def _numbered(names: Sequence[str], block: Collection[str]) -> dict[str, int]:
+    """Place norms that are told apart by one number alone: two of them, or the three of torch's own decoder layer.
+
+    Other decoders of three number the norms in the order of their parts, cross-attention first in some.
+    """
     by_template: dict[tuple[str, int], list[str]] = {}
     for name in names:
         by_template.setdefault((template_of(name), len(numbers_in(name))), []).append(name)
     places: dict[str, int] = {}
     for group in by_template.values():
-        ordered = in_order(group) if len(group) == len(_BY_NUMBER) else None
+        is_torch = any(words(name)[:2] == ("multihead", "attn") for name in block)
+        known = {len(_OF_TWO): _OF_TWO, len(_OF_THREE): _OF_THREE if is_torch else ()}.get(len(group), ())
+        ordered = in_order(group) if known else None
         if ordered:
-            places |= dict(zip(ordered, _BY_NUMBER, strict=True))
+            places |= dict(zip(ordered, known, strict=True))
     return places
 
 

@@ -36,7 +36,13 @@ Tensors = Mapping[str, TensorInfo]
 
 def cautions(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> list[Caution]:
     """Find the pairs of a mapping (target key to source key) that a rename of unchanged shape may not be enough for."""
-    found = [_rotary(mapping, source, target), _fused(mapping), _merging(mapping, source, target)]
+    found = [
+        _rotary(mapping, source, target),
+        _fused(mapping),
+        _gated(mapping, target),
+        _modulation(mapping, target),
+        _merging(mapping, source, target),
+    ]
     return [caution for caution in found if caution is not None]
 
 
@@ -118,6 +124,66 @@ def _is_fused(key: str) -> bool:
 
 def _by_head(key: str) -> bool:
     return "query_key_value" in key
+
+
+def _gated(mapping: Mapping[str, str], target: Tensors) -> Caution | None:
+    """Hold gate and up projection in one matrix, either first: diffusers' GEGLU takes the second half for the gate."""
+    targets = tuple(
+        name
+        for name, key in mapping.items()
+        if _local(name) != _local(key) and {_GEGLU.search(name) is None, _GEGLU.search(key) is None} == {True, False}
+        and _is_doubled(name, target)
+    )
+    message = (
+        "gate and up projection in one matrix: diffusers takes its second half for the gate, most others the first; the "
+        "halves may have to be swapped"
+    )
+    return Caution("gate-order", targets, message) if targets else None
+
+
+_GEGLU = re.compile(r"net[._]0[._]proj(?:[._]|$)")
+
+
+def _is_doubled(key: str, tensors: Tensors) -> bool:
+    """Tell whether a layer gives twice as many numbers as the layer after it in its block takes."""
+    shape = tensors[_weight_of(key)].shape if _weight_of(key) in tensors else None
+    block = key.split("net.0.proj.")[0] if "net.0.proj." in key else key.rpartition(".")[0].rpartition(".")[0] + "."
+    others = [info.shape for name, info in tensors.items() if name.startswith(block) and info.shape is not None]
+    return shape is not None and len(shape) == 2 and any(
+        len(other) == 2 and (other[0], 2 * other[1]) == (shape[1], shape[0]) for other in others
+    )
+
+
+def _weight_of(key: str) -> str:
+    return f"{key.rpartition('.')[0]}.weight"
+
+
+def _local(key: str) -> str:
+    return template_of(".".join(key.split(".")[-3:]))
+
+
+def _modulation(mapping: Mapping[str, str], target: Tensors) -> Caution | None:
+    """Give scale and shift in one layer: DiT's code gives the shift first, diffusers' ``AdaLayerNormContinuous`` the scale."""
+    targets = tuple(
+        name for name, key in mapping.items() if _is_modulated_norm(name) != _is_modulated_norm(key) and _is_pair(name, target)
+    )
+    message = (
+        "scale and shift of a norm in one layer: diffusers' last norm takes the scale first, most others the shift; the "
+        "halves may have to be swapped"
+    )
+    return Caution("scale-shift-order", targets, message) if targets else None
+
+
+def _is_modulated_norm(key: str) -> bool:
+    return _MODULATED_NORM.search(key) is not None
+
+
+_MODULATED_NORM = re.compile(r"(?:^|[._])norm[^.]*\.linear\.(?:weight|bias)$")
+
+
+def _is_pair(key: str, tensors: Tensors) -> bool:
+    weight = tensors.get(_weight_of(key))
+    return weight is not None and weight.shape is not None and len(weight.shape) == 2 and weight.shape[0] == 2 * weight.shape[1]
 
 
 def _merging(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> Caution | None:
