@@ -133,6 +133,16 @@ class Alignment:
         """Tell whether a unit is not matched yet."""
         return unit not in self._taken and unit not in self.matches and unit not in self._held
 
+    def still_open(self) -> Iterator[Open]:
+        """Give what was left open and nothing has filled since, each target once."""
+        seen: set[Unit] = set()
+        for group in self.open:
+            free = tuple(units for units in group.sources if all(map(self.is_free, units)))
+            left = tuple(units for units in group.targets if all(map(self.is_free, units)))
+            if free and left and seen.isdisjoint(unit for units in left for unit in units):
+                seen.update(unit for units in left for unit in units)
+                yield Open(free, left)
+
     # Blocks
 
     def _align(self, pairs: Pairs, is_exact: bool) -> None:

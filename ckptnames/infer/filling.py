@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ckptnames.infer.alignment import Alignment, Open
+from ckptnames.infer.alignment import Alignment, Match, Open
 from ckptnames.infer.assignment import ENOUGH, MARGIN
 from ckptnames.infer.order import positions, ranked
 from ckptnames.infer.orientation import is_turned_alone
 from ckptnames.infer.units import COUNTER, Node, Unit
-from ckptnames.infer.words import OBJECTION, likeness, meaning
+from ckptnames.infer.words import OBJECTION, likeness, meaning, says_the_same
 from ckptnames.manifest import TensorInfo
 
 Tensors = Mapping[str, TensorInfo]
@@ -37,22 +36,27 @@ def filling(alignment: Alignment, source: Tensors, target: Tensors, turned: Tens
         for role, name in match.target.keys.items():
             key = match.source.keys.get(role)
             if key is not None:
-                _fill(found, name, key, match.why, source, target, turned)
+                _fill(found, name, key, match, source, target, turned)
     for name, key in _left_roles(alignment, found, source, target):
-        _fill(found, name, key, "the parameter that its module lacks, beside it", source, target, turned)
+        if source[key].shape == target[name].shape:
+            found.pairs[name], found.why[name] = key, "the parameter that its module lacks, beside it"
     return found
 
 
 def _fill(
-    found: Filling, name: str, key: str, why: str, source: Tensors, target: Tensors, turned: Tensors
+    found: Filling, name: str, key: str, match: Match, source: Tensors, target: Tensors, turned: Tensors
 ) -> None:
     shape, wanted = source[key].shape, target[name].shape
     other = turned[key].shape if key in turned else None
     if (other is not None and other == wanted) or (shape == wanted and is_turned_alone(key, name, shape)):
         found.transposed[name] = key
-    elif shape is None or wanted is None or shape == wanted:
-        found.pairs[name] = key
-        found.why[name] = why
+    elif (shape is not None and shape == wanted) or ((shape is None or wanted is None) and _is_same(match)):
+        found.pairs[name], found.why[name] = key, match.why
+
+
+def _is_same(match: Match) -> bool:
+    """Where no shape speaks for a pair, its names have to."""
+    return says_the_same(".".join(match.source.path), ".".join(match.target.path))
 
 
 def _left_roles(
@@ -80,7 +84,7 @@ def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> None:
     ours, theirs = positions(source), positions(target)
     if ours is None or theirs is None:
         return
-    for group in _still_open(alignment):
+    for group in alignment.still_open():
         order = ranked([[ours[_first(unit)] for unit in units] for units in group.sources])
         other = ranked([[theirs[_first(unit)] for unit in units] for units in group.targets])
         if order is None or other is None or len(order) != len(other) or len(order) < 2:
@@ -131,15 +135,3 @@ def _is_numbered(unit: Unit) -> bool:
 
 def _first(unit: Unit) -> str:
     return next(iter(unit.keys.values()))
-
-
-def _still_open(alignment: Alignment) -> Iterator[Open]:
-    seen: defaultdict[Unit, int] = defaultdict(int)
-    for group in alignment.open:
-        free = [units for units in group.sources if all(map(alignment.is_free, units))]
-        left = [units for units in group.targets if all(map(alignment.is_free, units))]
-        if free and left and not any(seen[unit] for units in left for unit in units):
-            for units in left:
-                for unit in units:
-                    seen[unit] += 1
-            yield Open(tuple(free), tuple(left))

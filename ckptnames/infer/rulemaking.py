@@ -18,7 +18,7 @@ from ckptnames.rules.ruleset import Stage
 
 _LEAST_GAIN = 1e-9
 _FEW = 2
-_KEYS_PER_RULE = 50
+_KEYS_PER_RULE = 20
 
 
 class Task:

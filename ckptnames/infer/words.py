@@ -206,6 +206,18 @@ def overlap(source: str, target: str) -> tuple[float, tuple[str, ...], tuple[str
     return _overlap(content(source), content(target))
 
 
+def says_the_same(source: str, target: str) -> bool:
+    """Tell whether two names say the same with the same numbers, but for a prefix that one of them has.
+
+    >>> says_the_same("lora_unet_conv_in.lora_A.weight", "conv_in.lora_A.weight"), says_the_same("conv2.w", "conv1.w")
+    (True, False)
+    """
+    ours, theirs = content(source), content(target)
+    n_shared = min(len(ours), len(theirs))
+    counted = [[word for word in words(name) if word.isdigit()] for name in (source, target)]
+    return counted[0] == counted[1] and ours[len(ours) - n_shared :] == theirs[len(theirs) - n_shared :] and n_shared > 0
+
+
 def _overlap(ours: Sequence[str], theirs: Sequence[str]) -> tuple[float, tuple[str, ...], tuple[str, ...]]:
     left = list(theirs)
     alone = []
