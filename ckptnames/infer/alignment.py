@@ -268,7 +268,11 @@ class Alignment:
         scores = {}
         for source in ours:
             for target in theirs:
-                score = self._likeness(source.name, target.name)
+                # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
+                is_new = source.shapes != target.shapes
+                if not is_new and source.name == target.name:
+                    continue
+                score = (self._likeness if is_new else likeness)(source.name, target.name)
                 place, other = places[0].get(source.name), places[1].get(target.name)
                 if place and other:
                     score = OBJECTION if place != other else max(score, _SAME_PLACE)
@@ -299,7 +303,7 @@ class Alignment:
         return sum(votes) / len(votes)
 
     def _kin(self, source: Unit, target: Unit) -> int:
-        above = source.node.parent
+        above = _home(source.node)
         if above is None:
             return 0
         near = [child for child in above.children if child is not source.node and self._counterpart(child)]
@@ -307,7 +311,7 @@ class Alignment:
         if before:
             near = [max(before, key=lambda child: child.slots)]
         found = [self._counterpart(child) for child in near]
-        return 0 if not found else 1 if any(node and node.parent is target.node.parent for node in found) else -1
+        return 0 if not found else 1 if any(node and _home(node) is _home(target.node) for node in found) else -1
 
     def _counterpart(self, node: Node) -> Node | None:
         found = self._known.counterparts.get(node.unit) if node.unit else None
@@ -343,6 +347,14 @@ def _is_varied(group: _Group) -> bool:
 
 def _is_distinctive(group: _Group) -> bool:
     return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
+
+
+def _home(node: Node) -> Node | None:
+    """Give the innermost module that holds more than this one."""
+    above = node.parent
+    while above is not None and len(above.units) < 2 and above.parent is not None:
+        above = above.parent
+    return above
 
 
 def _is_before(node: Node, other: Node) -> bool:

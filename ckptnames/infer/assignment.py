@@ -168,7 +168,9 @@ class _Search:
         else:
             rated = telling_likeness(self.sources, self.targets)
             for source, target in rated:
-                beside = {*_family(source, self.sources), *_family(target, self.targets)} - {source, target}
+                # What a number stands for depends on all that is counted.
+                is_counted = _family(source, self.sources) - {source} or _family(target, self.targets) - {target}
+                beside = {*self.sources, *self.targets} if is_counted else ()
                 rated[source, target] += self.evidence.known(source, target, beside)
         for source, target in rated:
             if source == target and source in self.shifted:

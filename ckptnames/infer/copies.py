@@ -7,6 +7,7 @@ as many, or its names say which, or none of them is touched.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ckptnames.infer.units import Node
@@ -14,6 +15,7 @@ from ckptnames.infer.words import words
 
 _LEAST_UNITS = 8
 _DEEPEST = 4
+_BEFORE, _NOW = "original_module", "modules_to_save"
 
 
 class Copies(NamedTuple):
@@ -33,6 +35,20 @@ def copies_in(source: Node, target: Node) -> list[Copies]:
         if len(theirs.get(nodes[0].bag, ())) < len(nodes) and not any(_is_asked(node, nodes, asked) for node in nodes):
             found.append(Copies(tuple(nodes)))
     return found
+
+
+def superseded(root: Node) -> Iterator[Node]:
+    """Find what PEFT keeps of modules that were trained whole: as they were before, beside what they are now."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        stack += node.children
+        if node.path[-1:] == (_BEFORE,) and _NOW in _beside(node):
+            yield node
+
+
+def _beside(node: Node) -> set[str]:
+    return {child.path[-1] for child in node.parent.children} if node.parent else set()
 
 
 def _groups(root: Node) -> list[list[Node]]:

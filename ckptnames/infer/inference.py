@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.infer.alignment import Alignment, Open
-from ckptnames.infer.copies import Copies, copies_in
+from ckptnames.infer.copies import Copies, copies_in, superseded
 from ckptnames.infer.filling import Filling, filling
 from ckptnames.infer.orientation import is_turned, turned
 from ckptnames.infer.proposals import OPEN
@@ -99,7 +99,7 @@ class _Search:
         self.source, self.target = source, target
         self.alignment, self.filled = self._run({})
         weights = (
-            (name, source[key].shape, target[name].shape)
+            (key, name, source[key].shape, target[name].shape)
             for match in self.alignment.matches.values()
             if (key := match.source.keys.get("weight")) and (name := match.target.keys.get("weight"))
         )
@@ -110,10 +110,9 @@ class _Search:
         ours, theirs = tree_of({**self.source, **other}), tree_of(self.target)
         self.copies = copies_in(ours, theirs)
         alignment = Alignment(ours, theirs)
-        for found in self.copies:
-            for node in found.nodes:
-                for unit in node.units:
-                    alignment.withhold(unit)
+        for node in (*superseded(ours), *(node for found in self.copies for node in found.nodes)):
+            for unit in node.units:
+                alignment.withhold(unit)
         alignment.run()
         return alignment, filling(alignment, self.source, self.target, other)
 

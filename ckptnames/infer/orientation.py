@@ -34,15 +34,19 @@ def turned(source: Tensors) -> dict[str, TensorInfo]:
     return found
 
 
-def is_turned(weights: Iterable[tuple[str, Shape, Shape]]) -> bool:
-    """Tell whether most weights are the other side's transposed, given the target key and both shapes of each.
+def is_turned(weights: Iterable[tuple[str, str, Shape, Shape]]) -> bool:
+    """Tell whether most weights are the other side's transposed, given both keys and both shapes of each.
 
-    >>> is_turned([("a.weight", (2, 3), (3, 2)), ("b.weight", (2, 2), (2, 2))])
+    >>> is_turned([("a.w", "a.weight", (2, 3), (3, 2)), ("b.w", "b.weight", (2, 2), (2, 2))])
     True
+
+    A `kernel` always is, whatever its shape: TensorFlow and Flax call a weight so.
     """
     votes = 0
-    for key, shape, wanted in weights:
-        if shape is None or wanted is None or len(shape) != 2 or shape[0] == shape[1] or _is_embedding(key):
+    for source, target, shape, wanted in weights:
+        if (leaf_of(source) == _KERNEL) != (leaf_of(target) == _KERNEL):
+            return True
+        if shape is None or wanted is None or len(shape) != 2 or shape[0] == shape[1] or _is_embedding(target):
             continue
         votes += (shape[::-1] == wanted) - (shape == wanted)
     return votes > 0

@@ -149,7 +149,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "up": "upsample, upsamplers, upsampler, upsamples",
     },
     "shortcut": {"shortcut": "shortcut, conv shortcut, skip connection, nin shortcut, skip, proj shortcut"},
-    "low rank": {"a": "lora a, lora down", "b": "lora b, lora up"},
+    "low rank": {"a": "lora a, lora down, lora linear layer down", "b": "lora b, lora up, lora linear layer up"},
     "end": {"in": "in, input, inp", "out": "out, output"},
     "squeeze": {"reduce": "conv reduce, squeeze, reduce", "expand": "conv expand, excitation, expand"},
     "adversary": {"generator": "generator", "discriminator": "discriminator"},

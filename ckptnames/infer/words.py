@@ -129,7 +129,7 @@ def likeness(source: str, target: str) -> float:
     """
     if source == target:
         return SAME
-    return _rating(meaning(source), meaning(target), content(source), content(target))
+    return _rating(meaning(source), meaning(target), content(source), content(target), 0.5)
 
 
 def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict[tuple[str, str], float]:
@@ -143,12 +143,14 @@ def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict
     found = {}
     for source, (said, spoken) in ours.items():
         for target, (heard, written) in theirs.items():
-            found[source, target] = OBJECTION if likeness(source, target) == OBJECTION else _rating(said, heard, spoken, written)
+            found[source, target] = OBJECTION if likeness(source, target) == OBJECTION else _rating(said, heard, spoken, written, 0.0)
     return found
 
 
 def _parted(names: Collection[str]) -> dict[str, tuple[Mapping[str, frozenset[str]], tuple[str, ...]]]:
-    """Give what each name says that not all of them say."""
+    """Give what each name says that not all of them say; one alone has nobody to be told from."""
+    if len(names) == 1:
+        return {name: (meaning(name), content(name)) for name in names}
     said, spoken = {name: meaning(name) for name in names}, {name: content(name) for name in names}
     same = frozenset.intersection(*[frozenset(found.items()) for found in said.values()])
     common = frozenset.intersection(*map(frozenset, spoken.values()))
@@ -162,8 +164,9 @@ def _parted(names: Collection[str]) -> dict[str, tuple[Mapping[str, frozenset[st
 
 
 def _rating(
-    ours: Mapping[str, frozenset[str]], theirs: Mapping[str, frozenset[str]], spoken: Sequence[str], written: Sequence[str]
+    ours: Mapping[str, frozenset[str]], theirs: Mapping[str, frozenset[str]], spoken: Sequence[str], written: Sequence[str], silence: float
 ) -> float:
+    """Rate what two names say; ``silence`` is the share of common words where neither has any."""
     score = 0.0
     for aspect in ours.keys() | theirs.keys():
         said, heard = ours.get(aspect), theirs.get(aspect)
@@ -180,7 +183,7 @@ def _rating(
             score -= 0.1
     if ("area" in ours) != ("area" in theirs) and "norm" in ours.get("sort", ()) and "norm" in theirs.get("sort", ()):
         score -= 0.6  # The norm after the embeddings is not the last one.
-    shared, _, _ = _overlap(spoken, written)
+    shared = _overlap(spoken, written)[0] if spoken or written else silence
     score += 1.5 * shared
     if spoken and spoken[-1:] == written[-1:]:
         score += 0.3
@@ -232,7 +235,7 @@ def _overlap(ours: Sequence[str], theirs: Sequence[str]) -> tuple[float, tuple[s
             left.remove(found)
     n_words = len(ours) + len(theirs)
     if not n_words:
-        return 0.5, (), ()
+        return 0.0, (), ()
     return (n_words - len(alone) - len(left)) / n_words, tuple(alone), tuple(left)
 
 
