@@ -323,8 +323,9 @@ def _key(candidate: Candidate) -> tuple[str, str, int]:
 
 
 def _names(block: Node, groups: Iterable[_Group]) -> list[str]:
-    """Name the parts of a block, matched ones too, and what others like it have besides."""
-    return list(dict.fromkeys([*map(block.below, block.units), *(group.name for group in groups)]))
+    """Name the parts of a block, matched ones too, and what others like it have besides; of the root what is free."""
+    inside = map(block.below, block.units if block.parent is not None else ())
+    return list(dict.fromkeys([*inside, *(group.name for group in groups)]))
 
 
 def _count_down(unit: Unit) -> None:

@@ -58,10 +58,10 @@ def _groups(root: Node) -> list[list[Node]]:
     for _ in range(_DEEPEST):
         below = []
         for node in level:
-            alike: defaultdict[object, list[Node]] = defaultdict(list)
+            alike: defaultdict[int, list[Node]] = defaultdict(list)
             for child in node.children:
                 if len(child.units) >= _LEAST_UNITS:
-                    alike[frozenset((child.below(unit), unit.shapes) for unit in child.units)].append(child)
+                    alike[child.contents].append(child)
             for nodes in alike.values():
                 if len({child.template for child in nodes}) > 1:
                     found.append(nodes)

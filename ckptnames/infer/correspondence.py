@@ -115,15 +115,14 @@ class _Common:
     """Counts the parameters that modules have in common, by their number of elements: no reshaping changes that."""
 
     def __init__(self) -> None:
-        self._numbers: dict[frozenset[tuple[int, int]], int] = {}
+        self._numbers: dict[int, int] = {}
         self._sizes: list[Counter[int]] = []
 
     def number(self, node: Node) -> int:
-        """Give modules with parameters of the same sizes the same number."""
-        sizes = Counter(prod(shape) for unit in node.units for _, shape in unit.shapes if shape is not None)
-        number = self._numbers.setdefault(frozenset(sizes.items()), len(self._sizes))
+        """Give modules with parameters of the same shapes the same number."""
+        number = self._numbers.setdefault(node.bag, len(self._sizes))
         if number == len(self._sizes):
-            self._sizes.append(sizes)
+            self._sizes.append(Counter(prod(shape) for unit in node.units for _, shape in unit.shapes if shape is not None))
         return number
 
     def among(self, sources: Sequence[int], targets: Sequence[int]) -> tuple[int, int, int]:

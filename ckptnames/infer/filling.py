@@ -81,10 +81,13 @@ def _alike(unit: Unit, other: Unit) -> float:
 
 def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> None:
     """Tell apart by the order of the files what nothing else did: where both are in order, and names do not object."""
-    ours, theirs = positions(source), positions(target)
+    left = list(alignment.still_open())
+    ours, theirs = (positions(source), positions(target)) if left else (None, None)
     if ours is None or theirs is None:
         return
-    for group in alignment.still_open():
+    for group in left:
+        if not all(alignment.is_free(unit) for units in group.targets for unit in units):
+            continue
         order = ranked([[ours[_first(unit)] for unit in units] for units in group.sources])
         other = ranked([[theirs[_first(unit)] for unit in units] for units in group.targets])
         if order is None or other is None or len(order) != len(other) or len(order) < 2:

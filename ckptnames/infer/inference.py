@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +19,8 @@ from ckptnames.infer.values import Caution, cautions
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
+from ckptnames.rules.rule import Rule
+from ckptnames.rules.ruleset import Stage
 
 _MOST_CANDIDATES = 6
 
@@ -124,9 +126,10 @@ class _Answer:
         self.source, self.target, self.decided, self.search = source, target, decided, search
         self.pairs = search.filled.pairs
         self.tied = _tied(self.pairs, target)
+        self.why = {key: search.filled.why[name] for name, key in self.pairs.items()}
 
     def inference(self) -> Inference:
-        rules = self._rules()
+        rules, evidence = self._rules()
         mapping = {**self.decided.pairs, **self._original(self.pairs), **self._original(self.tied)}
         mapping = {name: mapping[name] for name in self.target if name in mapping}
         used = set(mapping.values())
@@ -134,7 +137,7 @@ class _Answer:
         return Inference(
             rules=rules,
             mapping=mapping,
-            evidence=tuple(self._evidence(rules)),
+            evidence=tuple(evidence),
             ambiguous=tuple(_ambiguities(self.search)),
             cautions=tuple(cautions(self.pairs, self.search.source, self.target)),
             unused_source=tuple(key for key in self.source if key not in used),
@@ -146,32 +149,31 @@ class _Answer:
     def _original(self, pairs: Mapping[str, str]) -> dict[str, str]:
         return {name: self.decided.origins[key] for name, key in pairs.items()}
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> tuple[Rules, list[Evidence]]:
         becomes: dict[str, list[str]] = {}
         for name, key in {**self.pairs, **self.tied}.items():
             becomes.setdefault(key, []).append(name)
-        both = [f"{quoted(key)} -> {' & '.join(map(quoted, names))}" for key, names in becomes.items() if len(names) > 1]
+        shared = {key: names for key, names in becomes.items() if len(names) > 1}
+        both = [f"{quoted(key)} -> {' & '.join(map(quoted, names))}" for key, names in shared.items()]
         fixed = {self.decided.names[key]: name for name, key in self.decided.pairs.items()}
         changes = fixed | {key: names[0] for key, names in becomes.items() if len(names) == 1}
         left = [key for key in self.search.source if key not in becomes]
         # What is not used must not be taken for what has its name in the target.
         undecided = {key: OPEN for key in left if key in self.target}
-        task = Task(changes | undecided, [key for key in left if key not in undecided], self.target)
-        found = Rules.parse("\n".join([*both, str(rules_for(task))]))
-        return Rules([*self.decided.given.stages, *found.stages])
+        written = rules_for(Task(changes | undecided, [key for key in left if key not in undecided], self.target))
+        evidence = [Evidence(line, 1, "the two share their storage in the target") for line in both]
+        evidence += [self._evidence(rule, keys) for rule, keys in written.keys.items()]
+        return Rules([*self.decided.given.stages, *_joined(both, written.rules)]), evidence
 
-    def _evidence(self, rules: Rules) -> Iterator[Evidence]:
-        why = {key: self.search.filled.why[name] for name, key in self.pairs.items()}
-        by_rule: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for key in self.source:
-            for fate in rules.fates(key)[:1]:
-                for step in fate.steps:
-                    reason = why.get(self.decided.names.get(key, ""), "given" if step.stage < len(self.decided.given.stages) else "")
-                    by_rule[str(step.rule)][reason] += 1
-        for rule in rules:
-            reasons = by_rule[str(rule)]
-            said = [reason for reason, _ in reasons.most_common() if reason]
-            yield Evidence(str(rule), reasons.total(), said[0] if said else "")
+    def _evidence(self, rule: Rule, keys: Sequence[str]) -> Evidence:
+        reasons = Counter(self.why.get(key, "") for key in keys)
+        said = [reason for reason, _ in reasons.most_common() if reason]
+        return Evidence(str(rule), len(keys), said[0] if said else "")
+
+
+def _joined(lines: Sequence[str], rules: Rules) -> Sequence[Stage]:
+    """Put lines above the rules of a stage."""
+    return Rules.parse("\n".join([*lines, *map(str, rules)])).stages
 
 
 def _tied(pairs: Mapping[str, str], target: Manifest) -> dict[str, str]:
@@ -216,7 +218,7 @@ def _undecided(groups: Sequence[Open]) -> Ambiguity:
         for group in groups:
             if len(group.sources) > number and _templates(group.targets[:1]) == place:
                 changes.update(_renamed(group.sources[number], group.targets[0]))
-        lines += [str(rule) for rule in rules_for(Task(changes))][:1]
+        lines += [str(rule) for rule in rules_for(Task(changes)).rules][:1]
     return Ambiguity(
         tuple(key for group in groups for units in group.sources for unit in units for key in unit.keys.values()),
         tuple(key for group in groups for units in group.targets for unit in units for key in unit.keys.values()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
@@ -138,16 +138,17 @@ def _numbers(name: str) -> Row:
 
 def sampled(changes: Mapping[str, str], most_alike: int) -> dict[str, str]:
     """Leave out most of what differs in numbers only: the first and last of each say how they count."""
-    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[str, str]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[Sequence[str], str]]] = {}
     for source, target in changes.items():
-        groups.setdefault((_texts(source), _texts(target)), []).append((source, target))
-    return dict(chain.from_iterable(pairs if len(pairs) <= most_alike else _ends(pairs) for pairs in groups.values()))
+        parts = _NUMBER.split(source)
+        groups.setdefault((*parts[::2], "", *_NUMBER.split(target)[::2]), []).append((parts[1::2], source))
+    kept = chain.from_iterable(rows if len(rows) <= most_alike else _ends(rows) for rows in groups.values())
+    return {source: changes[source] for _, source in kept}
 
 
-def _ends(pairs: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    rows = [_numbers(source) for source, _ in pairs]
+def _ends(rows: Sequence[tuple[Sequence[str], str]]) -> Sequence[tuple[Sequence[str], str]]:
     kept = []
-    for column in zip(*rows, strict=True):
-        values = sorted(set(column))
+    for column in zip(*(numbers for numbers, _ in rows), strict=True):
+        values = sorted(set(column), key=int)
         kept.append({*values[: _ENDS[0]], *values[-_ENDS[1] :]})
-    return [pair for pair, row in zip(pairs, rows, strict=True) if all(n in k for n, k in zip(row, kept, strict=True))]
+    return [row for row in rows if all(n in k for n, k in zip(row[0], kept, strict=True))]

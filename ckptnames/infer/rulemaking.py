@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from ckptnames.errors import RuleError
 from ckptnames.infer.merging import merged
@@ -38,27 +39,30 @@ class Task:
             return becomes == key or (becomes != OPEN and becomes not in self.taken)
         return becomes == wanted
 
-    def failures(self, stage: Stage) -> list[str]:
-        """Give the keys of which rules would make something else."""
-        return [key for key in chain(self.changes, self.untold) if not self.is_right(key, _outcome(stage, key))]
+class Written(NamedTuple):
+    """Rules, and the keys that each of them decides."""
+
+    rules: Rules
+    keys: Mapping[Rule, Sequence[str]]
 
 
-def rules_for(task: Task) -> Rules:
+def rules_for(task: Task) -> Written:
     """Find few rules that do exactly what is asked.
 
     >>> task = Task({"m.0.a.w": "n.0.b.w", "m.1.a.w": "n.1.b.w"}, ["m.2.c.w"], ["n.0.b.w", "n.1.b.w"])
-    >>> print(rules_for(task), end="")
+    >>> print(rules_for(task).rules, end="")
     m.{i:d}.a.** -> n.{i}.b.**
     """
-    if not task.failures(Stage()):
-        return Rules()
+    if all(task.is_right(key, key) for key in chain(task.changes, task.untold)):
+        return Written(Rules(), {})
     effort, most_alike = 0, MOST_ALIKE
     while True:
         changes, untold = sampled(task.changes, most_alike), sampled(dict.fromkeys(task.untold, ""), most_alike)
         chosen = merged(_Choice(task, changes, untold, effort).rules(), _Check(task, [*changes, *untold]))
-        failures = task.failures(Stage(chosen))
+        decided, failures = _proved(chosen, task)
         if not failures and (effort or len(chosen) <= _FEW or len(chosen) * _KEYS_PER_RULE <= len(task.changes)):
-            return Rules.parse("".join(f"{rule}\n" for rule in chosen))
+            rules = Rules.parse("".join(f"{rule}\n" for rule in chosen))
+            return Written(rules, {rule: decided[number] for number, rule in enumerate(rules)})
         # What a rule for others would rename onto a name that is taken is for the user to decide.
         undecided = dict.fromkeys((key for key in failures if key not in task.changes), OPEN)
         if not undecided:
@@ -67,6 +71,21 @@ def rules_for(task: Task) -> Rules:
             effort += 1
             most_alike = MOST_ALIKE if effort < 2 else len(task.changes) + len(task.untold)
         task = Task({**task.changes, **undecided}, [key for key in task.untold if key not in undecided], task.taken)
+
+
+def _proved(rules: Sequence[Rule], task: Task) -> tuple[list[list[str]], list[str]]:
+    """Apply rules to every key: give those that each rule decides, and those of which they make the wrong thing."""
+    stage = Stage(rules)
+    numbers = {id(rule): number for number, rule in enumerate(rules)}
+    decided: list[list[str]] = [[] for _ in rules]
+    failures = []
+    for key in chain(task.changes, task.untold):
+        rule, becomes = _decision(stage, key)
+        if not task.is_right(key, becomes):
+            failures.append(key)
+        if rule is not None:
+            decided[numbers[id(rule)]].append(key)
+    return decided, failures
 
 
 class _Check:
@@ -85,11 +104,16 @@ class _Check:
 
 
 def _outcome(stage: Stage, key: str) -> str:
+    return _decision(stage, key)[1]
+
+
+def _decision(stage: Stage, key: str) -> tuple[Rule | None, str]:
+    """Give the rule that decides a key, and what it makes of it."""
     for rule in stage.candidates(key):
         found = _applied(rule, key)
         if found is not None:
-            return found
-    return key
+            return rule, found
+    return None, key
 
 
 def _applied(rule: Rule, key: str) -> str | None:
@@ -170,12 +194,8 @@ class _Choice:
     def _deciding(self, rules: Sequence[Rule]) -> list[Rule]:
         """Leave out the rules that decide nothing, which those above them have made idle."""
         stage = Stage(rules)
-        deciding = {id(rule) for key in self.keys if (rule := _first(stage, key)) is not None}
+        deciding = {id(rule) for key in self.keys if (rule := _decision(stage, key)[0]) is not None}
         return [rule for rule in rules if id(rule) in deciding]
-
-
-def _first(stage: Stage, key: str) -> Rule | None:
-    return next((rule for rule in stage.candidates(key) if _applied(rule, key) is not None), None)
 
 
 def _weights(changes: Mapping[str, str], untold: Collection[str]) -> list[float]:

@@ -31,6 +31,7 @@ _ROLES = {
     "weight_orig": "original",
     "weight_u": "left vector",
     "weight_mask": "mask",
+    **dict.fromkeys(("weight_scale", "weight_scale_inv"), "scale"),
 }
 """The last segments that name a parameter of a leaf module, whatever the library calls it."""
 
@@ -192,10 +193,20 @@ def _units(tensors: Mapping[str, TensorInfo]) -> Iterator[Unit]:
             module, role = path, role if role == "bias" else "weight"
         modules.setdefault(module, {}).setdefault(role, []).append(key)
     for module, roles in modules.items():
+        _tell_scale(roles)
         if any(len(keys) > 1 for keys in roles.values()):
             yield from (Unit(paths[key], {"weight": key}, tensors) for keys in roles.values() for key in keys)
         else:
             yield Unit(module, _told_apart({role: keys[0] for role, keys in roles.items()}), tensors)
+
+
+def _tell_scale(roles: dict[str, list[str]]) -> None:
+    """Beside a weight a `scale` is not the weight of a norm, but what a quantized weight is multiplied with."""
+    weights = roles.get("weight", [])
+    scales = [key for key in weights if leaf_of(key) == "scale"]
+    if len(weights) > 1 == len(scales):
+        roles["weight"] = [key for key in weights if key not in scales]
+        roles.setdefault("scale", []).extend(scales)
 
 
 def _holders(paths: Iterable[Path], levels: int) -> set[Path]:
@@ -210,8 +221,8 @@ def _holders(paths: Iterable[Path], levels: int) -> set[Path]:
 
 def _segments(key: str) -> Path:
     """Cut a key into segments, also where its dots were written as underscores around numbers: ``blocks_0_attn_1_q``."""
-    segments = _SEPARATOR.split(key)
-    if len(_FLATTENED.findall(key)) > 1:
+    segments = key.replace("/", ".").split(".")
+    if "_" in key and len(_FLATTENED.findall(key)) > 1:
         return tuple(part for segment in segments for part in _cut(segment))
     return tuple(segments)
 

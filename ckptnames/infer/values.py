@@ -120,7 +120,7 @@ def _fused(mapping: Mapping[str, str]) -> Caution | None:
 
 
 def _is_fused(key: str) -> bool:
-    return "query key value" in meaning(key).get("projection", ())
+    return "query key value" in meaning(template_of(key)).get("projection", ())
 
 
 def _by_head(key: str) -> bool:
@@ -132,8 +132,7 @@ def _gated(mapping: Mapping[str, str], target: Tensors) -> Caution | None:
     targets = tuple(
         name
         for name, key in mapping.items()
-        if _local(name) != _local(key) and {_GEGLU.search(name) is None, _GEGLU.search(key) is None} == {True, False}
-        and _is_doubled(name, target)
+        if (_GEGLU.search(name) is None) != (_GEGLU.search(key) is None) and _is_doubled(name, target)
     )
     message = (
         "gate and up projection in one matrix: diffusers takes its second half for the gate, most others the first; the "
@@ -157,10 +156,6 @@ def _is_doubled(key: str, tensors: Tensors) -> bool:
 
 def _weight_of(key: str) -> str:
     return f"{key.rpartition('.')[0]}.weight"
-
-
-def _local(key: str) -> str:
-    return template_of(".".join(key.split(".")[-3:]))
 
 
 def _modulation(mapping: Mapping[str, str], target: Tensors) -> Caution | None:
