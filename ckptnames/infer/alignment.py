@@ -16,7 +16,7 @@ from ckptnames.infer.assignment import MARGIN, Block, Evidence, Found, assigned
 from ckptnames.infer.columns import Column, columns_below
 from ckptnames.infer.correspondence import ALIKE, Candidate, Choice, candidates
 from ckptnames.infer.learned import Known, Level
-from ckptnames.infer.places import norm_places
+from ckptnames.infer.places import is_norm, norm_places
 from ckptnames.infer.twins import Twins
 from ckptnames.infer.units import Node, Shapes, Unit, all_known
 from ckptnames.infer.words import OBJECTION, likeness
@@ -264,13 +264,13 @@ class Alignment:
         if len(ours) * len(theirs) > _MOST_COMPARED:
             return
         names = Block([group.name for group in ours], [group.name for group in theirs])
-        places = norm_places(names.source, names.source), norm_places(names.target, names.target)
+        places = [norm_places(side, side, names.is_sandwich) for side in names]
         scores = {}
         for source in ours:
             for target in theirs:
                 # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
                 is_new = source.shapes != target.shapes
-                if not is_new and source.name == target.name:
+                if not is_new and (source.name == target.name or (names.is_sandwich and is_norm(target.name))):
                     continue
                 score = (self._likeness if is_new else likeness)(source.name, target.name)
                 place, other = places[0].get(source.name), places[1].get(target.name)

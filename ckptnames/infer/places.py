@@ -44,7 +44,7 @@ def norm_places(names: Collection[str], block: Collection[str], sandwich: bool =
     >>> norm_places(["layer.1.layer_norm"], ["layer.1.layer_norm", "layer.1.EncDecAttention.q"])
     {'layer.1.layer_norm': 3}
     """
-    found = {name: place for name in names if (place := _norm_place(name, sandwich) or _by_company(name, block))}
+    found = {name: place for name in names if (place := _norm_place(name, sandwich) or (None if sandwich else _by_company(name, block)))}
     numbered = _numbered([name for name in block if is_norm(name)], block)
     return found | {name: place for name, place in numbered.items() if name in names and name not in found}
 
