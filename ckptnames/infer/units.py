@@ -7,7 +7,7 @@ A bias, or the statistics of a BatchNorm, follow their weight for free.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ckptnames.manifest import TensorInfo
 
@@ -45,12 +45,24 @@ _PARAMETRIZED = {
 }
 """What stands behind ``parametrizations``: weight_norm and spectral_norm of ``torch.nn.utils.parametrizations``."""
 
+_LOW_RANK = {
+    **dict.fromkeys((("lora_A", "weight"), ("lora_down", "weight")), "low rank a"),
+    **dict.fromkeys((("lora_B", "weight"), ("lora_up", "weight")), "low rank b"),
+    **dict.fromkeys((("lora", "down", "weight"), ("lora_linear_layer", "down", "weight")), "low rank a"),
+    **dict.fromkeys((("lora", "up", "weight"), ("lora_linear_layer", "up", "weight")), "low rank b"),
+}
+"""The two matrices of a LoRA, as PEFT, kohya and diffusers call them; PEFT puts the adapter's name between."""
+
+_OLD_LOW_RANK = {"down": "low rank a", "up": "low rank b"}
+"""Below a module whose name ends in `_lora`: so did diffusers' attention processors."""
+
 _SUFFIXED = re.compile(r"(.+)_(weight|bias)")  # in_proj_weight
 _PREFIXED = re.compile(r"([Wb])_(.+)")  # W_Q and b_Q
 _NUMBER = re.compile(r"[0-9]+")
 _SEPARATOR = re.compile(r"[./]")
 _FLATTENED = re.compile(r"(?<=_)[0-9]+(?=_)")
 _AROUND_NUMBER = re.compile(r"_(?=[0-9]+_)|(?<=[0-9])_")
+_LEAST_FLATTENED = 2
 _BAG = (1 << 61) - 1
 
 
@@ -180,7 +192,8 @@ def _node(path: Path, nodes: dict[Path, Node]) -> Node:
 
 
 def _units(tensors: Mapping[str, TensorInfo]) -> Iterator[Unit]:
-    paths = {key: _segments(key) for key in tensors}
+    least = 1 if _are_flat(tensors) else _LEAST_FLATTENED
+    paths = {key: _segments(key, least) for key in tensors}
     # What hangs below a tensor is an optimizer's: TensorFlow keeps its slots there.
     owners = _holders(paths.values(), 1).intersection(paths.values())
     if owners:
@@ -219,20 +232,32 @@ def _holders(paths: Iterable[Path], levels: int) -> set[Path]:
     return found
 
 
-def _segments(key: str) -> Path:
+def _are_flat(keys: Collection[str]) -> bool:
+    """Tell whether most names have the dots of their lists written as underscores."""
+    return sum(_FLATTENED.search(key.partition(".")[0]) is not None for key in keys) > len(keys) / 2
+
+
+def _segments(key: str, least: int) -> Path:
     """Cut a key into segments, also where its dots were written as underscores around numbers: ``blocks_0_attn_1_q``."""
     segments = key.replace("/", ".").split(".")
-    if "_" in key and len(_FLATTENED.findall(key)) > 1:
-        return tuple(part for segment in segments for part in _cut(segment))
+    if "_" in key and len(_FLATTENED.findall(key)) >= least:
+        return tuple(part for segment in segments for part in _cut(segment, least))
     return tuple(segments)
 
 
-def _cut(segment: str) -> list[str]:
-    return _AROUND_NUMBER.split(segment) if len(_FLATTENED.findall(segment)) > 1 else [segment]
+def _cut(segment: str, least: int) -> list[str]:
+    return _AROUND_NUMBER.split(segment) if len(_FLATTENED.findall(segment)) >= least else [segment]
 
 
 def _place(path: Path) -> tuple[Path, str]:
     """Give the module that a key belongs to, and the role it has in it; a parameter alone is a module of its own."""
+    if path[-1] == "weight":
+        for n_segments in (2, 3):
+            role = _LOW_RANK.get(path[-n_segments:]) or _LOW_RANK.get((*path[-n_segments:-2], path[-1]))
+            if role:
+                return path[:-n_segments], role
+        if len(path) > 2 and path[-2] in _OLD_LOW_RANK and path[-3].endswith("_lora"):
+            return (*path[:-3], path[-3].removesuffix("_lora")), _OLD_LOW_RANK[path[-2]]
     if _PARAMETRIZATIONS in path:
         at = len(path) - 1 - path[::-1].index(_PARAMETRIZATIONS)
         role = _PARAMETRIZED.get(path[at + 1 :])

@@ -30,11 +30,11 @@ PHRASES: dict[str, dict[str, str]] = {
     # Which attention.
     "attention": {
         "self": """
-            self attn, self attention, selfattention, selfattn, sa, slf attn, attention self, attn self
+            self attn, self attention, selfattention, selfattn, sa, slf attn, attention self, attn self, attn 1
         """,
         "cross": """
             cross attn, cross attention, crossattention, crossattn, encoder attn, encoder attention, enc dec attention,
-            encoder decoder attention, encdecattention, multihead attn, ca, inter attention, src attn
+            encoder decoder attention, encdecattention, multihead attn, ca, inter attention, src attn, attn 2
         """,
     },
     # Which of the projections of an attention.
@@ -110,9 +110,9 @@ PHRASES: dict[str, dict[str, str]] = {
     "place": {
         "first": """
             stem, embedder, patch embed, patch embeddings, conv stem, conv in, input conv, conv pre, conv first, conv1,
-            patch embedding, conv proj, patch embeddings projection
+            patch embedding, conv proj, patch embeddings projection, img in, x embedder
         """,
-        "last": "conv out, output conv, conv post, conv last",
+        "last": "conv out, output conv, conv post, conv last, proj out, final layer, final linear",
     },
     "head": {
         "head": """
@@ -135,6 +135,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "image": "vision, visual, image, vision model, vision tower, vision encoder, image encoder, pixel",
         "sound": "audio, speech, audio tower",
     },
+    "stream": {"context": "txt, context, added, add, ctx, context block, encoder hidden"},
     "copy": {
         "averaged": "teacher, ema, momentum, target network, model ema",
         "live": "student, online",
@@ -162,7 +163,7 @@ LOOSE = frozenset(("sort", "embedding", "head", "end", "shortcut", "sampling", "
 SILENT = frozenset(("sort", "end", "area"))
 """Aspects that one name may well leave out."""
 
-TELLING = frozenset(("task", "norm after pooling", "copy", "low rank"))
+TELLING = frozenset(("task", "norm after pooling", "copy", "low rank", "stream"))
 """Aspects that, where only one of two names speaks of them, tell the two apart."""
 
 DECIDING = frozenset(
