@@ -8,12 +8,12 @@ from pathlib import PurePath
 from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
-from ckptnames.errors import shown
 from ckptnames.folding import fold
 from ckptnames.infer.explanation import Cause
 from ckptnames.manifest import Manifest
-from ckptnames.report.text import columns, counted, shape_text
+from ckptnames.report.text import columns
 from ckptnames.rules import Rules
+from ckptnames.wording import counted, shape_text, shown
 
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ckptnames.errors import shown
 from ckptnames.fixing.fix import Prepared
-from ckptnames.report.text import counted
 from ckptnames.rules import Plan, Problem
+from ckptnames.wording import counted, shown
 
 _MOST_LISTED = 5
 

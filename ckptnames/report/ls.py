@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
-from ckptnames.errors import shown
 from ckptnames.folding import fold
 from ckptnames.formats.checkpoint import BlockedGlobal, Checkpoint
 from ckptnames.manifest import Manifest
-from ckptnames.report.text import PLAIN, WIDTH, Paint, amount_text, columns, counted, shape_text, size_text
+from ckptnames.report.text import PLAIN, WIDTH, Paint, amount_text, columns, size_text
+from ckptnames.wording import counted, shape_text, shown
 
 _MOST_LISTED = 10
 """Lines of one kind below the keys; the rest is counted."""

@@ -1,0 +1,60 @@
+"""The root of all errors, and its three branches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ckptnames.wording import shown
+
+MAX_EVIDENCE = 5
+
+
+class CkptnamesError(Exception):
+    """What went wrong, as data: ``code``, ``message``, ``where``, ``evidence``, ``help``."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, where: str = "", evidence: Sequence[str] = (), help: str = "") -> None:
+        super().__init__(message)
+        self.message = shown(message)
+        self.where = shown(where)
+        self.evidence = tuple(shown(line) for line in evidence)
+        self.help = shown(help)
+
+    def __str__(self) -> str:
+        lines = [f"error[{self.code}]: {self.message}"]
+        if self.where:
+            lines.append(f"  --> {self.where}")
+        lines += [f"  {line}" for line in self.evidence[:MAX_EVIDENCE]]
+        if len(self.evidence) > MAX_EVIDENCE:
+            lines.append(f"  … and {len(self.evidence) - MAX_EVIDENCE} more")
+        if self.help:
+            lines.append(f"  help: {self.help}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, (type(self), dict(self.__dict__))
+
+    def as_json(self) -> dict[str, str]:
+        """The members of the ``error`` object that ``--json`` prints."""
+        return {"code": self.code, "message": self.message, "where": self.where, "help": self.help}
+
+
+def _revive(cls: type[CkptnamesError], facts: dict[str, Any]) -> CkptnamesError:
+    error = cls.__new__(cls)
+    Exception.__init__(error, facts.get("message", ""))
+    error.__dict__.update(facts)
+    return error
+
+
+class FileError(CkptnamesError):
+    """A file, folder or operand that cannot be read or written."""
+
+
+class RuleError(CkptnamesError):
+    """A rule, or a set of rules, that cannot mean anything."""
+
+
+class PlanError(CkptnamesError):
+    """Rules and names that do not fit each other."""

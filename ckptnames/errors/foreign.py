@@ -1,0 +1,177 @@
+"""Files and folders that are something else than a checkpoint, or one of a kind that is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ckptnames.errors.base import FileError
+from ckptnames.wording import either
+
+
+class NotACheckpoint(FileError):
+    """The file or folder is something else than a checkpoint."""
+
+    code = "not-a-checkpoint"
+
+
+class GitLfsPointer(NotACheckpoint):
+    """A text file that Git LFS leaves in the place of a large file."""
+
+    def __init__(self, path: object, size: int, meant: int | None) -> None:
+        self.path, self.meant = str(path), meant
+        stands_for = "" if meant is None else f", not the file of {meant:,} bytes that it stands for"
+        super().__init__(
+            f"this is a Git LFS pointer of {size:,} bytes{stands_for}",
+            where=f"{path}",
+            help="run 'git lfs pull' in its folder, then try again",
+        )
+
+
+class HtmlPage(NotACheckpoint):
+    """A web page, where a download was to give a file."""
+
+    def __init__(self, path: object, title: str) -> None:
+        self.path, self.title = str(path), title
+        titled = f" titled '{title}'" if title else ""
+        super().__init__(
+            f"this is an HTML page{titled}, not a checkpoint",
+            where=f"{path}",
+            help="download the file itself: on a model hub the address has '/resolve/' in it, not '/blob/', and "
+            "a private file needs a login",
+        )
+
+
+class EmptyFile(NotACheckpoint):
+    """A file of no bytes, or of zeros where the content should begin."""
+
+    def __init__(self, path: object, n_bytes: int) -> None:
+        self.path, self.n_bytes = str(path), n_bytes
+        found = f"the file begins with zeros ({n_bytes:,} bytes in all)" if n_bytes else "the file is empty (0 bytes)"
+        super().__init__(
+            found, where=f"{path}", help="get the file again: the download, copy or save that made it did not finish"
+        )
+
+
+class ForeignFile(NotACheckpoint):
+    """A file of a known format that is not read here."""
+
+    def __init__(self, path: object, kind: str, advice: str) -> None:
+        self.path, self.kind = str(path), kind
+        super().__init__(f"this is {kind}, not a PyTorch checkpoint", where=f"{path}", help=advice)
+
+
+class JsonWithoutTensors(NotACheckpoint):
+    """A JSON file that is neither a manifest nor the index of shards."""
+
+    def __init__(self, path: object, what: str, members: Sequence[str], beside: Sequence[str]) -> None:
+        self.path, self.members, self.beside = str(path), tuple(members), tuple(beside)
+        beside_help = f"the weights may be beside it: name {either(self.beside)}"
+        super().__init__(
+            f"this is {what}: it lists no tensors",
+            where=f"{path}",
+            evidence=[f"its members: {', '.join(self.members[:8])}"] if members else [],
+            help=beside_help
+            if beside
+            else "name the file that holds the weights, or what 'ckptnames ls --json' printed",
+        )
+
+
+class PlainText(NotACheckpoint):
+    """A text file."""
+
+    def __init__(self, path: object, first_line: str) -> None:
+        self.path, self.first_line = str(path), first_line
+        super().__init__(
+            "this is plain text, not a checkpoint",
+            where=f"{path}",
+            evidence=[f"it begins: {first_line}"],
+            help="name the file that holds the weights",
+        )
+
+
+class UnknownBytes(NotACheckpoint):
+    """A file that begins like no format that is known here."""
+
+    def __init__(self, path: object, head: bytes, n_bytes: int) -> None:
+        self.path, self.head = str(path), head
+        super().__init__(
+            f"no checkpoint format begins like this file of {n_bytes:,} bytes",
+            where=f"{path}",
+            evidence=[f"its first bytes: {head[:16].hex(' ')}"],
+            help="name a file that torch.save or safetensors wrote; if it is one, get it again: this copy is damaged",
+        )
+
+
+class SpecialFile(NotACheckpoint):
+    """A pipe, device or socket: it has no size, and cannot be read in any order."""
+
+    def __init__(self, path: object, kind: str) -> None:
+        self.path, self.kind = str(path), kind
+        super().__init__(
+            f"this is {kind}, not a file", where=f"{path}", help="write its content to a file, and name that"
+        )
+
+
+class NoCheckpointInFolder(NotACheckpoint):
+    """A folder that holds no checkpoint."""
+
+    def __init__(self, path: object, names: Sequence[str], below: Sequence[str]) -> None:
+        self.path, self.names, self.below = str(path), tuple(names), tuple(below)
+        holds = f"its {len(self.names)} entries are none" if names else "it is empty"
+        super().__init__(
+            f"no checkpoint stands in this folder: {holds}",
+            where=f"{path}",
+            evidence=names,
+            help=f"name a folder below it: {either(self.below)}" if below else "name the file or folder of the weights",
+        )
+
+
+class NoTensorsByName(NotACheckpoint):
+    """A file of torch or pickle in which no mapping holds a tensor under a name."""
+
+    def __init__(self, path: object, root: str, contents: Sequence[str]) -> None:
+        self.path, self.root, self.contents = str(path), root, tuple(contents)
+        super().__init__(
+            f"this file holds no weights by name: it is {root}",
+            where=f"{path}",
+            evidence=contents,
+            help="name the file that holds the weights; it is often beside this one",
+        )
+
+
+class NotWrittenByTorch(NotACheckpoint):
+    """A pickle that torch.save did not write."""
+
+    def __init__(self, path: object, what: str, contents: Sequence[str]) -> None:
+        self.path, self.what, self.contents = str(path), what, tuple(contents)
+        super().__init__(
+            f"this is {what}, which torch.save did not write: it holds no weights of torch",
+            where=f"{path}",
+            evidence=contents,
+            help="name the file that holds the weights, as torch.save or safetensors wrote it",
+        )
+
+
+class UnsafePickle(FileError):
+    """A pickle without weights that calls what runs something."""
+
+    code = "unsafe-pickle"
+
+    def __init__(self, path: object, calls: Sequence[str]) -> None:
+        self.path, self.calls = str(path), tuple(calls)
+        super().__init__(
+            f"this pickle holds no weights, and calls '{calls[0]}'",
+            where=f"{path}",
+            evidence=[f"it also calls '{call}'" for call in calls[1:]],
+            help="delete the file, and get the weights from a source you trust. Nothing of it was run",
+        )
+
+
+class UnsupportedFormat(FileError):
+    """A checkpoint in a format that is known by name, and not read."""
+
+    code = "unsupported-format"
+
+    def __init__(self, path: object, format: str, advice: str) -> None:
+        self.path, self.format = str(path), format
+        super().__init__(f"this is {format}, which is not read yet", where=f"{path}", help=advice)
