@@ -17,14 +17,48 @@ def shown(text: str) -> str:
 
 
 def in_shell(text: str) -> str:
-    """Quote an argument, so that it can be pasted into a shell.
+    r"""Quote an argument, so that it can be pasted into a shell.
 
-    >>> in_shell("my model.pt")
-    "'my model.pt'"
+    >>> in_shell("my model.pt"), in_shell("two\nlines")
+    ("'my model.pt'", "$'two\\x0alines'")
     """
     from shlex import quote
 
-    return quote(text)
+    if text.isprintable():
+        return quote(text)
+    # Control characters are not for the terminal even in quotes: bash, zsh and ksh know this other way to spell them.
+    return "$'" + "".join(c if c.isprintable() and c not in "\\'" else _spelled(c) for c in text) + "'"
+
+
+def _spelled(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    # A path that is no UTF-8 has surrogates for its bytes.
+    undecoded = "\udc80" <= character <= "\udcff"
+    return "".join(
+        f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogate" + ("escape" if undecoded else "pass"))
+    )
+
+
+def path_in_shell(path: object) -> str:
+    """Quote a path, so that it can be pasted as an operand: one that begins with ``-`` would be read as an option.
+
+    >>> path_in_shell("-x.pt")
+    './-x.pt'
+    """
+    text = str(path)
+    return in_shell(f"./{text}" if text.startswith("-") else text)
+
+
+def aligned(rows: Sequence[Sequence[str]], n_shown: int) -> list[str]:
+    """Write rows in columns, which are as wide as the first ``n_shown`` rows need.
+
+    >>> aligned([("fc.weight", "10×4"), ("fc.bias", "10")], 5)
+    ['fc.weight   10×4', 'fc.bias     10']
+    """
+    table = [[shown(cell) for cell in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(*table[:n_shown], strict=True)]
+    return ["   ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
 def either(names: Sequence[str], word: str = "or") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,8 +14,10 @@ import click
 
 from ckptnames import __version__
 from ckptnames.cli import exits
-from ckptnames.cli.screen import out_json, paint, talk
+from ckptnames.cli.screen import out_json, talk, talk_error
+from ckptnames.cli.usage import usage_error
 from ckptnames.errors import BadUsage, CkptnamesError, InternalError, UnwritableStdout
+from ckptnames.wording import path_in_shell
 
 
 class Listed(NamedTuple):
@@ -60,7 +61,7 @@ class _Commands(click.Group):
 
 def _no_such_command(name: str) -> BadUsage:
     if Path(name).exists():
-        return BadUsage(f"'{name}' is no command, but a path", "ckptnames", f"try: ckptnames ls {shlex.quote(name)}")
+        return BadUsage(f"'{name}' is no command, but a path", "ckptnames", f"try: ckptnames ls {path_in_shell(name)}")
     import difflib
 
     near = difflib.get_close_matches(name, COMMANDS, n=1)
@@ -99,8 +100,7 @@ def _guarded(args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return exits.INTERRUPTED
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        return _failed(BadUsage(error.format_message(), context.command_path if context else "ckptnames"), args)
+        return _failed(usage_error(error, args), args)
     except CkptnamesError as error:
         return _failed(error, args)
     except Exception as error:
@@ -128,8 +128,7 @@ def _failed(error: CkptnamesError, args: Sequence[str]) -> int:
     if "--json" in args and not isinstance(error, UnwritableStdout):
         out_json({"error": error.as_json()})
     else:
-        head, colon, rest = str(error).partition(": ")
-        talk(paint(sys.stderr)("red", head) + colon + rest)
+        talk_error(error)
     return exits.FAILED
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from ckptnames.errors import UnwritableStdout
+from ckptnames.errors import CkptnamesError, UnwritableStdout
 from ckptnames.report.text import WIDTH, Paint
 
 
@@ -32,6 +32,12 @@ def out_json(data: Mapping[str, Any]) -> None:
 def talk(text: str) -> None:
     """Write a line to stderr, where it is in nobody's way."""
     sys.stderr.write(text + "\n")
+
+
+def talk_error(error: CkptnamesError) -> None:
+    """Write the whole text of an error to stderr."""
+    head, colon, rest = str(error).partition(": ")
+    talk(paint(sys.stderr)("red", head) + colon + rest)
 
 
 def paint(stream: TextIO | None = None) -> Paint:

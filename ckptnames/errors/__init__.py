@@ -16,7 +16,7 @@ decides how errors read and callers can branch on ``code`` and the fields. ``str
 
 from __future__ import annotations
 
-from ckptnames.errors.base import CkptnamesError, FileError, PlanError, RuleError
+from ckptnames.errors.base import CkptnamesError, FileError, PlanError, RuleError, nothing_written
 from ckptnames.errors.damage import (
     CorruptCheckpoint,
     CorruptZip,
@@ -72,6 +72,7 @@ from ckptnames.errors.output import (
     CannotWrite,
     FormatMismatch,
     ModuleNames,
+    NoFolder,
     NoSpace,
     OutputExists,
     OutputHoldsMore,
@@ -86,15 +87,18 @@ from ckptnames.errors.output import (
 from ckptnames.errors.plans import (
     AmbiguousInference,
     CannotRename,
+    FlatParameters,
     KeyCollision,
     OpenKey,
     PartialPrefix,
+    QuantisedWeights,
     ReservedName,
     ShadowedRule,
     ShapeMismatch,
     SplitSiblings,
     UnfilledTarget,
     UnmatchedRule,
+    ZeroPlaceholders,
 )
 from ckptnames.errors.rules import (
     BadArithmetic,
@@ -138,6 +142,7 @@ __all__ = [
     "EmptyFile",
     "EmptyPath",
     "FileError",
+    "FlatParameters",
     "ForeignFile",
     "FormatMismatch",
     "GitLfsPointer",
@@ -161,6 +166,7 @@ __all__ = [
     "MissingShard",
     "ModuleNames",
     "NoCheckpointInFolder",
+    "NoFolder",
     "NoSpace",
     "NoSuchContainer",
     "NoSuchPath",
@@ -183,6 +189,7 @@ __all__ = [
     "PickleLimit",
     "PlainText",
     "PlanError",
+    "QuantisedWeights",
     "ReadbackDiffers",
     "ReservedName",
     "RuleError",
@@ -209,6 +216,8 @@ __all__ = [
     "UnsupportedFormat",
     "UnwritableStdout",
     "WrongByteCount",
+    "ZeroPlaceholders",
     "ZipCutShort",
+    "nothing_written",
     "shown",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from ckptnames.wording import shown
@@ -11,16 +12,19 @@ MAX_EVIDENCE = 5
 
 
 class CkptnamesError(Exception):
-    """What went wrong, as data: ``code``, ``message``, ``where``, ``evidence``, ``help``."""
+    """What went wrong, as data: ``code``, ``message``, ``where``, ``evidence``, ``help``, ``outcome``."""
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str, *, where: str = "", evidence: Sequence[str] = (), help: str = "") -> None:
+    def __init__(
+        self, message: str, *, where: str = "", evidence: Sequence[str] = (), help: str = "", outcome: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = shown(message)
         self.where = shown(where)
         self.evidence = tuple(shown(line) for line in evidence)
         self.help = shown(help)
+        self.outcome = outcome
 
     def __str__(self) -> str:
         lines = [f"error[{self.code}]: {self.message}"]
@@ -29,16 +33,31 @@ class CkptnamesError(Exception):
         lines += [f"  {line}" for line in self.evidence[:MAX_EVIDENCE]]
         if len(self.evidence) > MAX_EVIDENCE:
             lines.append(f"  … and {len(self.evidence) - MAX_EVIDENCE} more")
-        if self.help:
-            lines.append(f"  help: {self.help}")
+        if self.advice:
+            lines.append(f"  help: {self.advice}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), dict(self.__dict__))
 
+    @property
+    def advice(self) -> str:
+        """The action that helps and, where a write was asked for, what became of it."""
+        return ". ".join(filter(None, [self.help, self.outcome]))
+
     def as_json(self) -> dict[str, str]:
         """The members of the ``error`` object that ``--json`` prints."""
-        return {"code": self.code, "message": self.message, "where": self.where, "help": self.help}
+        return {"code": self.code, "message": self.message, "where": self.where, "help": self.advice}
+
+
+@contextmanager
+def nothing_written() -> Iterator[None]:
+    """Let errors say so, where they do not tell what became of the output: around what comes before the writing."""
+    try:
+        yield
+    except CkptnamesError as error:
+        error.outcome = error.outcome or "Nothing was written"
+        raise
 
 
 def _revive(cls: type[CkptnamesError], facts: dict[str, Any]) -> CkptnamesError:

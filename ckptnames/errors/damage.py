@@ -19,7 +19,7 @@ class MalformedPickle(CorruptCheckpoint):
     def __init__(self, where: str, reason: str, position: int, named: Sequence[str] = ()) -> None:
         self.reason, self.position, self.named = reason, position, tuple(named)
         super().__init__(
-            f"the pickle breaks at byte {position}: {reason}",
+            f"the pickle breaks at byte {position:,}: {reason}",
             where=where,
             evidence=[f"it names '{name}'; nothing of it was run" for name in named],
             help="get the file again from where it came: it is damaged, or was not written by torch.save",
@@ -34,7 +34,7 @@ class PickleLimit(FileError):
     def __init__(self, where: str, what: str, limit: int, actual: int) -> None:
         self.what, self.limit, self.actual = what, limit, actual
         super().__init__(
-            f"the pickle has {actual} {what}; at most {limit} are read",
+            f"the pickle has {actual:,} {what}: at most {limit:,} are read",
             where=where,
             help="save the state dict alone, and read that: torch.save(model.state_dict(), 'weights.pt')",
         )
@@ -114,7 +114,7 @@ class ZipCutShort(CorruptCheckpoint):
     def __init__(self, path: object, n_bytes: int) -> None:
         self.path, self.n_bytes = str(path), n_bytes
         super().__init__(
-            f"the file is cut short: it begins as a zip archive, and its directory is not in its {n_bytes:,} bytes",
+            f"the file is cut short: it begins as a zip archive, and its {n_bytes:,} bytes end before the directory",
             where=f"{path}",
             help="get the file again: the download, copy or save that made it did not finish",
         )

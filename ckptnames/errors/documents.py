@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ckptnames.errors.base import FileError
-from ckptnames.wording import either, in_shell
+from ckptnames.errors.base import MAX_EVIDENCE, FileError
+from ckptnames.wording import aligned, counted, either, path_in_shell
 
 
 class MalformedJson(FileError):
@@ -30,7 +30,7 @@ class DuplicateKey(FileError):
     def __init__(self, path: object, key: str, places: Sequence[str] = ()) -> None:
         self.path, self.key, self.places = str(path), key, tuple(places)
         super().__init__(
-            f"the key '{key}' stands in {either(places, 'and')}" if places else f"the key '{key}' stands there twice",
+            f"the key '{key}' stands {'in ' + either(places, 'and') if places else 'twice in this file'}",
             where=f"{path}",
             help="write the checkpoint again: readers differ in which of the two they take",
         )
@@ -61,8 +61,8 @@ class SeveralCheckpoints(FileError):
         super().__init__(
             f"this folder holds {len(self.candidates)} checkpoints",
             where=f"{path}",
-            evidence=[f"{in_shell(each)}   {what}" for each, what in self.candidates],
-            help=f"name one of them, as in: ckptnames ls {in_shell(self.candidates[0][0])}",
+            evidence=aligned([(path_in_shell(each), what) for each, what in self.candidates], MAX_EVIDENCE),
+            help=f"name one of them, as in: ckptnames ls {path_in_shell(self.candidates[0][0])}",
         )
 
 
@@ -73,9 +73,10 @@ class MissingShard(FileError):
 
     def __init__(self, path: object, shards: Sequence[str], n_shards: int, n_keys: int | None) -> None:
         self.path, self.shards, self.n_keys = str(path), tuple(shards), n_keys
-        with_keys = "" if n_keys is None else f", with {n_keys} keys"
+        are = "is" if len(self.shards) == 1 else "are"
+        with_keys = "" if n_keys is None else f", with {counted(n_keys, 'key')}"
         super().__init__(
-            f"{len(self.shards)} of {n_shards} shards are missing{with_keys}",
+            f"{len(self.shards)} of {counted(n_shards, 'shard')} {are} missing{with_keys}",
             where=f"{path}",
             evidence=self.shards,
             help=f"get '{self.shards[0]}' into the same folder"
@@ -104,9 +105,8 @@ class IndexMismatch(FileError):
 
     def __init__(self, path: object, absent: Sequence[tuple[str, str]]) -> None:
         self.path, self.absent = str(path), tuple(absent)
-        count = "1 key that is" if len(self.absent) == 1 else f"{len(self.absent)} keys that are"
         super().__init__(
-            f"the index names {count} not in the shard that it gives",
+            f"the index puts {counted(len(self.absent), 'key')} into shards that do not have them",
             where=f"{path}",
             evidence=[f"'{key}' is not in {shard}" for key, shard in self.absent],
             help="get the index and its shards again from one place: they do not belong together",

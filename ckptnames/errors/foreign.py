@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from ckptnames.errors.base import FileError
-from ckptnames.wording import either
+from ckptnames.wording import counted, path_in_shell
 
 
 class NotACheckpoint(FileError):
@@ -17,13 +18,13 @@ class NotACheckpoint(FileError):
 class GitLfsPointer(NotACheckpoint):
     """A text file that Git LFS leaves in the place of a large file."""
 
-    def __init__(self, path: object, size: int, meant: int | None) -> None:
+    def __init__(self, path: str | PurePath, size: int, meant: int | None) -> None:
         self.path, self.meant = str(path), meant
         stands_for = "" if meant is None else f", not the file of {meant:,} bytes that it stands for"
         super().__init__(
             f"this is a Git LFS pointer of {size:,} bytes{stands_for}",
             where=f"{path}",
-            help="run 'git lfs pull' in its folder, then try again",
+            help=f"get the file that is meant: git -C {path_in_shell(PurePath(path).parent)} lfs pull",
         )
 
 
@@ -65,27 +66,28 @@ class JsonWithoutTensors(NotACheckpoint):
 
     def __init__(self, path: object, what: str, members: Sequence[str], beside: Sequence[str]) -> None:
         self.path, self.members, self.beside = str(path), tuple(members), tuple(beside)
-        beside_help = f"the weights may be beside it: name {either(self.beside)}"
         super().__init__(
             f"this is {what}: it lists no tensors",
             where=f"{path}",
             evidence=[f"its members: {', '.join(self.members[:8])}"] if members else [],
-            help=beside_help
+            help=f"the weights may be beside it: ckptnames ls {path_in_shell(beside[0])}"
             if beside
             else "name the file that holds the weights, or what 'ckptnames ls --json' printed",
         )
 
 
 class PlainText(NotACheckpoint):
-    """A text file."""
+    """A text file; ``is_torch_error`` where torch says in it what it misses."""
 
-    def __init__(self, path: object, first_line: str) -> None:
-        self.path, self.first_line = str(path), first_line
+    def __init__(self, path: object, first_line: str, is_torch_error: bool) -> None:
+        self.path, self.first_line, self.is_torch_error = str(path), first_line, is_torch_error
         super().__init__(
-            "this is plain text, not a checkpoint",
+            f"this is {'the message of load_state_dict' if is_torch_error else 'plain text'}, not a checkpoint",
             where=f"{path}",
             evidence=[f"it begins: {first_line}"],
-            help="name the file that holds the weights",
+            help=f"to hear what it means: ckptnames diff CHECKPOINT --error {path_in_shell(path)}"
+            if is_torch_error
+            else "name the file that holds the weights",
         )
 
 
@@ -117,12 +119,14 @@ class NoCheckpointInFolder(NotACheckpoint):
 
     def __init__(self, path: object, names: Sequence[str], below: Sequence[str]) -> None:
         self.path, self.names, self.below = str(path), tuple(names), tuple(below)
-        holds = f"its {len(self.names)} entries are none" if names else "it is empty"
+        holds = f"what it holds is none ({counted(len(self.names), 'name')})" if names else "it is empty"
         super().__init__(
             f"no checkpoint stands in this folder: {holds}",
             where=f"{path}",
             evidence=names,
-            help=f"name a folder below it: {either(self.below)}" if below else "name the file or folder of the weights",
+            help=f"below it there are weights: ckptnames ls {path_in_shell(below[0])}"
+            if below
+            else "name the file or folder of the weights",
         )
 
 
@@ -160,10 +164,10 @@ class UnsafePickle(FileError):
     def __init__(self, path: object, calls: Sequence[str]) -> None:
         self.path, self.calls = str(path), tuple(calls)
         super().__init__(
-            f"this pickle holds no weights, and calls '{calls[0]}'",
+            f"this pickle holds no weights, and calls '{calls[0]}': nothing of it was run",
             where=f"{path}",
             evidence=[f"it also calls '{call}'" for call in calls[1:]],
-            help="delete the file, and get the weights from a source you trust. Nothing of it was run",
+            help="delete the file, and get the weights from a source you trust",
         )
 
 

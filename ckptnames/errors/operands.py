@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from ckptnames.errors.base import CkptnamesError, FileError
-from ckptnames.wording import either, in_shell
-
-if TYPE_CHECKING:
-    from ckptnames.manifest import ContainerInfo
+from ckptnames.errors.base import MAX_EVIDENCE, CkptnamesError, FileError
+from ckptnames.wording import aligned, counted, either, in_shell, path_in_shell
 
 
 class EmptyPath(FileError):
@@ -18,7 +14,10 @@ class EmptyPath(FileError):
     code = "empty-path"
 
     def __init__(self) -> None:
-        super().__init__("the path is empty", help="give the path of a checkpoint: a file, a folder, or PATH#container")
+        super().__init__(
+            "the path is '', as an unset variable of the shell gives it",
+            help="give the path of a checkpoint: a file, a folder, or PATH#container",
+        )
 
 
 class NoSuchPath(FileError):
@@ -33,8 +32,8 @@ class NoSuchPath(FileError):
             found = f"'{path}' is a link to '{link_to}', which does not exist"
         elif self.missing != self.path:
             found = f"'{path}' does not exist: there is no '{missing}'"
-        folder = in_shell(self.missing.rpartition("/")[0] or ("/" if self.missing.startswith("/") else "."))
-        offer = f"did you mean {either(self.nearest)}?" if nearest else f"'ls {folder}' shows what is there"
+        folder = path_in_shell(self.missing.rpartition("/")[0] or ("/" if self.missing.startswith("/") else "."))
+        offer = f"did you mean {either(self.nearest)}?" if nearest else f"this shows what is there: ls {folder}"
         super().__init__(found, where=f"{path}", help=offer)
 
 
@@ -48,24 +47,40 @@ class CannotRead(FileError):
         super().__init__(
             f"'{path}' cannot be read: {reason}",
             where=f"{path}",
-            help=f"'ls -ld {in_shell(str(path))}' shows who may read it",
+            help=f"this shows who may read it: ls -ld {path_in_shell(path)}",
         )
 
 
 class NoSuchContainer(FileError):
-    """``PATH#name`` names no container of the file."""
+    """``PATH#name``, or ``--also name``, names no container; ``there`` are what it could name, each with its kind.
+
+    ``found`` is what stands under the name instead, if anything does.
+    """
 
     code = "no-such-container"
 
-    def __init__(self, path: object, name: str, containers: Sequence[ContainerInfo]) -> None:
-        self.path, self.name = str(path), name
-        listed = [f"#{c.name}  {c.n_keys} keys ({c.role})" for c in containers]
+    def __init__(
+        self, path: object, name: str, there: Sequence[tuple[str, str]], option: str = "", found: str = ""
+    ) -> None:
+        self.path, self.name, self.there, self.found = str(path), name, tuple(there), found
+        message = f"'{name}' is no container of weights: it is {found}" if found else f"there is no container '{name}'"
+        near = _nearest(name, [each for each, _ in there])
+        example = f"{option} {in_shell(near)}" if option else path_in_shell(f"{path}#{near}")
         super().__init__(
-            f"no container '{name}' in this file",
+            message if name else "the root of this file is no container of weights",
             where=f"{path}",
-            evidence=listed,
-            help=f"name one of these, as in '{path}#{containers[0].name}'",
+            evidence=aligned([(each or "the root", kind) for each, kind in there], MAX_EVIDENCE),
+            help=f"name one of these, as in: {example}"
+            if there
+            else f"leave {option} out: it has nothing else by name",
         )
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    """Give the name that is spelled most alike, or the first."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, names, n=1) or names), "")
 
 
 class OperandNotSupported(FileError):
@@ -75,7 +90,7 @@ class OperandNotSupported(FileError):
 
     def __init__(self, operand: str, kind: str, help: str) -> None:
         self.operand, self.kind = operand, kind
-        super().__init__(f"'{operand}' is {kind}; only files and folders can be read so far", help=help)
+        super().__init__(f"'{operand}' is {kind}: only files and folders are read so far", help=help)
 
 
 class OptionNotSupported(FileError):
@@ -85,7 +100,7 @@ class OptionNotSupported(FileError):
 
     def __init__(self, option: str, instead: str) -> None:
         self.option = option
-        super().__init__(f"{option} is not supported yet", help=f"{instead}. Nothing was written")
+        super().__init__(f"{option} is not supported yet", help=f"{instead}")
 
 
 class NotAStateDict(FileError):
@@ -109,13 +124,15 @@ class NotATorchError(FileError):
 
     code = "not-a-torch-error"
 
-    def __init__(self, name: str, n_lines: int) -> None:
-        self.name, self.n_lines = name, n_lines
+    def __init__(self, name: str, n_lines: int, first_line: str) -> None:
+        self.name, self.n_lines, self.first_line = name, n_lines, first_line
         super().__init__(
-            f"none of these {n_lines} lines is an error message of load_state_dict" if n_lines else "the text is empty",
+            f"in {counted(n_lines, 'line')} there is no 'Missing key(s)', 'Unexpected key(s)' or 'size mismatch for'"
+            if n_lines
+            else "the text is empty (0 lines)",
             where=name,
-            help="paste the message from 'Error(s) in loading state_dict for …' to its end: it has "
-            "'Missing key(s)', 'Unexpected key(s)' or 'size mismatch for'",
+            evidence=[f"it begins: {first_line}"] if first_line else [],
+            help="give the whole message of load_state_dict, from 'Error(s) in loading state_dict for' to its end",
         )
 
 
@@ -126,7 +143,7 @@ class BadUsage(CkptnamesError):
 
     def __init__(self, message: str, command: str, help: str = "") -> None:
         self.command = command
-        super().__init__(message, help=help or f"'{command} --help' shows what there is")
+        super().__init__(message, help=help or f"this shows what there is: {command} --help")
 
 
 class InternalError(CkptnamesError):

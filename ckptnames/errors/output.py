@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from ckptnames.errors.base import FileError
+from ckptnames.wording import counted, path_in_shell
+
+_REMOVED = "What was written is removed, and the source is untouched"
 
 
 class CannotRewrite(FileError):
-    """The format can be read but not written back with other names."""
+    """The names of a manifest could be changed, but there is no tensor to write beside them."""
 
     code = "cannot-rewrite"
 
     def __init__(self, path: object, format: str) -> None:
         self.path, self.format = str(path), format
         super().__init__(
-            f"'{format}' can be read but not rewritten",
+            f"this is a {format}: it names tensors and holds none",
             where=f"{path}",
-            help="save a state dict from it with torch.save or safetensors, and rename that. Nothing was written",
+            help="name the checkpoint that it was made from",
         )
 
 
@@ -30,8 +34,8 @@ class ModuleNames(CannotRewrite):
             self,
             "this is a whole nn.Module, pickled: its names are the names of its attributes",
             where=f"{path}",
-            help="load it where its class is known, torch.save(model.state_dict(), …), and rename that. "
-            "Nothing was written",
+            help="where its class can be imported: torch.save(torch.load("
+            f"{str(path)!r}, weights_only=False).state_dict(), 'weights.pt'), and rename that",
         )
 
 
@@ -45,7 +49,7 @@ class UneditablePickle(FileError):
         super().__init__(
             f"the names in this pickle cannot be changed alone: {reason}",
             where=where,
-            help="load it with torch, save its state dict alone, and rename that. Nothing was written",
+            help="load it with torch, save its state dict alone, and rename that",
         )
 
 
@@ -54,13 +58,13 @@ class OutputExists(FileError):
 
     code = "output-exists"
 
-    def __init__(self, out: object) -> None:
-        self.path = str(out)
-        super().__init__(
-            f"'{out}' exists",
-            where=f"{out}",
-            help="choose another name, or add --force to replace it. Nothing was written",
-        )
+    def __init__(self, out: object, free: object) -> None:
+        self.path, self.free = str(out), str(free)
+        super().__init__(f"'{out}' exists", where=f"{out}", help=_other_name(free))
+
+
+def _other_name(free: object) -> str:
+    return f"choose another name, as in: -o {path_in_shell(free)}"
 
 
 class OutputHoldsMore(FileError):
@@ -68,13 +72,13 @@ class OutputHoldsMore(FileError):
 
     code = "output-holds-more"
 
-    def __init__(self, out: object, names: Sequence[str]) -> None:
-        self.path, self.names = str(out), tuple(names)
+    def __init__(self, out: object, names: Sequence[str], free: object) -> None:
+        self.path, self.names, self.free = str(out), tuple(names), str(free)
         super().__init__(
-            f"replacing '{out}' would lose {len(self.names)} of its entries",
+            f"replacing '{out}' would lose {counted(len(self.names), 'file')} that the new checkpoint does not have",
             where=f"{out}",
             evidence=self.names,
-            help="choose another name for the output. Nothing was written",
+            help=_other_name(free),
         )
 
 
@@ -83,10 +87,10 @@ class OutputIsSource(FileError):
 
     code = "output-is-source"
 
-    def __init__(self, out: object, source: object) -> None:
-        self.path, self.source = str(out), str(source)
+    def __init__(self, out: object, source: object, free: object) -> None:
+        self.path, self.source, self.free = str(out), str(source), str(free)
         same = "the source" if self.path == self.source else f"the source '{source}' under another name"
-        super().__init__(f"'{out}' is {same}", where=f"{out}", help="choose another name. Nothing was written")
+        super().__init__(f"'{out}' is {same}", where=f"{out}", help=_other_name(free))
 
 
 class OutputOfOtherKind(FileError):
@@ -94,14 +98,10 @@ class OutputOfOtherKind(FileError):
 
     code = "output-exists"
 
-    def __init__(self, out: object, is_folder: bool) -> None:
-        self.path = str(out)
+    def __init__(self, out: object, is_folder: bool, free: object) -> None:
+        self.path, self.free = str(out), str(free)
         there, wanted = ("a folder", "a file") if is_folder else ("a file", "a folder")
-        super().__init__(
-            f"'{out}' is {there}, and the output is {wanted}",
-            where=f"{out}",
-            help=("name a file in it" if is_folder else "choose another name") + ". Nothing was written",
-        )
+        super().__init__(f"'{out}' is {there}, and the output is {wanted}", where=f"{out}", help=_other_name(free))
 
 
 class FormatMismatch(FileError):
@@ -112,9 +112,9 @@ class FormatMismatch(FileError):
     def __init__(self, out: object, promised: str, format: str, fitting: str) -> None:
         self.path, self.promised, self.format, self.fitting = str(out), promised, format, fitting
         super().__init__(
-            f"the name '{out}' promises {promised}, but the output is {format}, like its source",
+            f"the name '{out}' promises {promised}, and the output is {format} like the source",
             where=f"{out}",
-            help=f"name it '{fitting}': 'fix' changes names, not formats. Nothing was written",
+            help=f"names change and formats stay, so write: -o {path_in_shell(fitting)}",
         )
 
 
@@ -128,8 +128,23 @@ class CannotWrite(FileError):
         super().__init__(
             f"'{out}' cannot be written: {reason}",
             where=f"{out}",
-            help="choose an output in a folder that exists and that you may write to. Nothing was left behind",
+            help="choose an output in a folder that you may write to",
+            outcome="Nothing was left behind",
         )
+
+
+class NoFolder(CannotWrite):
+    """The folder of the output does not exist."""
+
+    def __init__(self, out: str | PurePath) -> None:
+        folder = PurePath(out).parent
+        FileError.__init__(
+            self,
+            f"'{out}' cannot be written: there is no folder '{folder}'",
+            where=f"{out}",
+            help=f"make it first: mkdir -p {path_in_shell(folder)}",
+        )
+        self.path, self.reason = str(out), "no folder"
 
 
 class NoSpace(CannotWrite):
@@ -141,7 +156,8 @@ class NoSpace(CannotWrite):
             self,
             f"'{out}' needs {needed:,} bytes, and the disk has {free:,} free",
             where=f"{out}",
-            help="free some space, or choose an output on another disk. Nothing was left behind",
+            help="free some space, or choose an output on another disk",
+            outcome="Nothing was left behind",
         )
         self.path, self.reason = str(out), "no space"
 
@@ -156,7 +172,8 @@ class SourceChanged(FileError):
         super().__init__(
             f"'{path}' changed while it was read",
             where=f"{path}",
-            help="wait until whatever writes to it is done, and run this again. Nothing was left behind",
+            help="wait until whatever writes to it is done, and run this again",
+            outcome="Nothing was left behind",
         )
 
 
@@ -170,7 +187,8 @@ class PayloadDiffers(FileError):
         super().__init__(
             f"byte {position:,} of what was written differs from byte {start:,} of '{source}'",
             where=f"{path}",
-            help="check the disk, and write to another one. The output was removed and the source is untouched",
+            help="check the disk, and write to another one",
+            outcome=_REMOVED,
         )
 
 
@@ -184,8 +202,8 @@ class ReadbackDiffers(FileError):
         super().__init__(
             f"the written file reads back wrong: '{key}' {what}",
             where=f"{path}",
-            help="report this as a bug of ckptnames, with the output of 'ckptnames ls' on the source. "
-            "The file was removed and the source is untouched",
+            help="report this as a bug of ckptnames, with what 'ckptnames ls' says of the source",
+            outcome=_REMOVED,
         )
 
 

@@ -32,7 +32,7 @@ class UnknownRulesVersion(RuleError):
     def __init__(self, name: str, version: str) -> None:
         self.name, self.version = name, version
         super().__init__(
-            f"rules of version '{version}'; this ckptnames reads version 1",
+            f"these are rules of version '{version}': this ckptnames reads version 1",
             where=f"{name}:1",
             help="update ckptnames, or rewrite the file in version 1 and name that in its first line",
         )
@@ -46,7 +46,7 @@ class UnreadableRules(RuleError):
     def __init__(self, path: object, reason: str) -> None:
         self.path, self.reason = str(path), reason
         super().__init__(
-            f"the rules cannot be read: {reason}",
+            f"the rules '{path}' cannot be read: {reason}",
             where=f"{path}",
             help="name a file of rules in UTF-8, one `source pattern -> target pattern` a line",
         )
@@ -57,13 +57,13 @@ class BadArithmetic(RuleError):
 
     code = "bad-arithmetic"
 
-    def __init__(self, where: str, rule: str, key: str, expression: str, reason: str) -> None:
+    def __init__(self, where: str, rule: str, key: str, expression: str, reason: str, keep: str) -> None:
         self.rule, self.key, self.expression, self.reason = rule, key, expression, reason
         super().__init__(
             f"'{{{expression}}}' {reason} for the key '{key}'",
             where=where,
             evidence=[rule],
-            help=f"put a rule for such keys before it, as in `{key} -> {key}`. Nothing was written",
+            help=f"put a rule for such keys before it, as in `{keep}`, which keeps the name",
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
-from ckptnames.errors import AmbiguousInference, CannotRename
+from ckptnames.errors import AmbiguousInference, CannotRename, nothing_written
 from ckptnames.fixing.edits import Edit, rules_of_edits
 from ckptnames.fixing.readback import check_names, check_places
 from ckptnames.formats.checkpoint import Checkpoint, Renames
@@ -60,11 +60,14 @@ def fix(
     keys. Where the names are right already, nothing is written. Raises ``PlanError`` where the plan has problems,
     ``FileError`` where a file cannot be read or written; then nothing is left behind.
     """
-    edits = () if rules is None else (Rules.parse(rules) if isinstance(rules, str) else rules,)
-    ready = prepare(source, edits, like, container=container, also=also, allow=allow, drop_unexpected=drop_unexpected)
-    ready.plan.check()
-    if not dry_run:
-        carry_out(ready, out, force=force, verify=verify)
+    with nothing_written():
+        edits = () if rules is None else (Rules.parse(rules) if isinstance(rules, str) else rules,)
+        ready = prepare(
+            source, edits, like, container=container, also=also, allow=allow, drop_unexpected=drop_unexpected
+        )
+        ready.plan.check()
+        if not dry_run:
+            carry_out(ready, out, force=force, verify=verify)
     return ready.plan
 
 
@@ -100,10 +103,10 @@ def _rules(edits: Sequence[Edit], source: Manifest, target: Manifest | None) -> 
         return rules_of_edits(edits, source, target)
     found = diff(source, target)
     if found.choices:
-        raise AmbiguousInference(source.name, found.choices)
+        raise AmbiguousInference(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
     if found.obstacles:
         first = found.obstacles[0]
-        raise CannotRename(source.name, first.code, first.message, first.keys, first.help)
+        raise CannotRename.by_code(first.code)(source.name, first.message, first.keys, first.help)
     return found.rules or Rules.parse("")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ckptnames.errors import CannotRewrite, NoSuchContainer
 from ckptnames.formats.pieces import Piece
 from ckptnames.manifest import ContainerInfo, Manifest, Storage, TensorInfo
+from ckptnames.wording import counted
 
 Renames = Mapping[str, Sequence[str]]
 """For each key of a container the keys it becomes: none drops it, one renames or keeps it, two tie it under both."""
@@ -72,7 +73,8 @@ class Checkpoint:
         for candidate in self.containers:
             if candidate.info.name == name:
                 return candidate
-        raise NoSuchContainer(self.path, name, [c.info for c in self.containers])
+        there = [(c.info.name, described(c.info)) for c in self.containers]
+        raise NoSuchContainer(self.path, name, there, found=dict(self.contents).get(name, ""))
 
     def manifest(self, name: str | None = None) -> Manifest:
         """Give the manifest of one container."""
@@ -99,6 +101,18 @@ class Checkpoint:
     def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:  # noqa: ARG002
         """Say where else in the file strings are keys that the renames change, each place with how many."""
         return []
+
+
+_ROLES = {"ema": "EMA, an averaged copy", "module": "a pickled nn.Module", "optimizer": "optimizer state, not weights"}
+
+
+def described(container: ContainerInfo) -> str:
+    """Say how many keys a container has, and what it is where it is not simply weights.
+
+    >>> described(ContainerInfo("ema", 9, "ema"))
+    '9 keys, EMA, an averaged copy'
+    """
+    return ", ".join(filter(None, [counted(container.n_keys, "key"), _ROLES.get(container.role, "")]))
 
 
 def ties_of(tensors: Iterable[tuple[str, TensorInfo]]) -> tuple[tuple[str, ...], ...]:

@@ -6,11 +6,13 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 from ckptnames.errors import (
     CannotWrite,
     FormatMismatch,
+    NoFolder,
     NoSpace,
     OutputExists,
     OutputHoldsMore,
@@ -36,12 +38,22 @@ def check_output(files: Files, out: Path, source: Path, format: str, force: bool
     try:
         _check_not_source(files, out, source)
         _check_name(files, out, source, format)
-        if not out.parent.is_dir():
-            raise CannotWrite(out, f"there is no folder '{out.parent}'")
+        if not out.parent.exists():
+            raise NoFolder(out)
         check_replaceable(files, out, force)
         check_space(out, bytes_of(files))
     except OSError as error:
         raise CannotWrite(out, error.strerror or str(error)) from None
+
+
+def free_name(out: Path) -> Path:
+    """Give a name like this one that nothing has.
+
+    >>> free_name(Path("fixtures/example/model.safetensors"))
+    PosixPath('fixtures/example/model-2.safetensors')
+    """
+    names = (out.with_name(f"{out.stem}-{n}{out.suffix}") for n in count(2))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def is_folder(files: Files) -> bool:
@@ -75,16 +87,16 @@ def check_replaceable(files: Files, out: Path, force: bool) -> None:
     if is_folder(files) and stat.S_ISDIR(mode):
         held = next(out.iterdir(), None)
         if held is not None and not force:
-            raise OutputExists(out)
+            raise OutputExists(out, free_name(out))
         lost = sorted(set(_lost(out, files)))
         if lost:
-            raise OutputHoldsMore(out, lost)
+            raise OutputHoldsMore(out, lost, free_name(out))
     elif is_folder(files) or out.is_dir():
-        raise OutputOfOtherKind(out, out.is_dir())
+        raise OutputOfOtherKind(out, out.is_dir(), free_name(out))
     elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
         raise CannotWrite(out, "it is no regular file")
     elif not force:
-        raise OutputExists(out)
+        raise OutputExists(out, free_name(out))
 
 
 def _lost(out: Path, files: Files) -> Iterator[str]:
@@ -108,7 +120,7 @@ def _check_not_source(files: Files, out: Path, source: Path) -> None:
         return
     for path in (source, *sorted(sources_of(files) | {each.parent for each in sources_of(files) if is_folder(files)})):
         if path.exists() and os.path.samestat(state, path.stat()):
-            raise OutputIsSource(out, path)
+            raise OutputIsSource(out, path, free_name(out))
 
 
 def _check_name(files: Files, out: Path, source: Path, format: str) -> None:

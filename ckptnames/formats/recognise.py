@@ -143,7 +143,7 @@ def _no_such_path(path: Path) -> NoSuchPath:
         there = sorted(each.name for each in missing.parent.iterdir())
     except OSError:
         there = []
-    near = difflib.get_close_matches(missing.name, there, n=3)
+    near = difflib.get_close_matches(missing.name, there, n=3, cutoff=0.7)
     return NoSuchPath(path, missing, [str(missing.parent / name) for name in near])
 
 

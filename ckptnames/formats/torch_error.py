@@ -41,7 +41,9 @@ def parse_torch_error(text: str, name: str = "") -> TorchComplaint:
     unexpected, cut_unexpected = _listed(_UNEXPECTED, plain)
     mismatched = dict(_mismatches(plain))
     if not (missing or unexpected or mismatched):
-        raise NotATorchError(name, len(text.splitlines()))
+        lines = text.splitlines()
+        first = next((line.strip() for line in lines if line.strip()), "")
+        raise NotATorchError(name, len(lines), f"{first:.80}" if first.isprintable() else "")
     model = _MODEL.search(plain)
     return TorchComplaint(
         missing, unexpected, mismatched, model[1] if model else "", name, cut_missing or cut_unexpected

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ckptnames.errors import ModuleNames, UneditablePickle
+from ckptnames.errors import ModuleNames, NoSuchContainer, UneditablePickle
 from ckptnames.formats import pickle_edit, symbols
 from ckptnames.formats.checkpoint import Checkpoint, Renames
 from ckptnames.formats.containers import Found, quoted, survey
+from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import read_pickle
 from ckptnames.formats.symbols import Dict, Object, Text
-from ckptnames.formats.torch_tensors import TensorReader
+from ckptnames.formats.torch_tensors import TensorReader, rebuild_of
 from ckptnames.rules.module_paths import renamed_modules
 
 Place = tuple[str, ...]
@@ -95,12 +96,18 @@ def _value_at(root: Any, name: str, path: Path) -> Any:
         members = {quoted((str(key),)): member for key, member in _members(value)}
         at = next((key for key in members if left == key or left.startswith(f"{key}.")), None)
         if at is None:
-            from ckptnames.errors import NoSuchContainer
-            from ckptnames.manifest import ContainerInfo
-
-            raise NoSuchContainer(path, name, [ContainerInfo(quoted((str(k),)), 0, "other") for k, _ in _members(root)])
+            raise NoSuchContainer(path, name, _compound(root), option="--also")
         value, left = members[at], left[len(at) + 1 :]
     return value
+
+
+def _compound(root: Any) -> list[tuple[str, str]]:
+    """Give what could hold old names: the dicts and lists of the root, each with a description."""
+    return [
+        (quoted((str(key),)), describe(value, str(key)))
+        for key, value in _members(root)
+        if key != "_metadata" and _members(value) and rebuild_of(value) is None
+    ]
 
 
 def _members(value: Any) -> list[tuple[Any, Any]]:

@@ -10,7 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptnames.errors import CannotRead, CannotWrite, NoSpace, OutputExists, PayloadDiffers, SourceChanged
-from ckptnames.formats.outputs import Files, bytes_of, check_output, check_replaceable, is_folder, sources_of
+from ckptnames.formats.outputs import (
+    Files,
+    bytes_of,
+    check_output,
+    check_replaceable,
+    free_name,
+    is_folder,
+    sources_of,
+)
 from ckptnames.formats.pieces import Piece, Slice, length
 from ckptnames.formats.survey import LEFTOVER
 
@@ -69,7 +77,7 @@ def _as_cannot_write(out: Path, needed: int) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
-        raise OutputExists(out) from None
+        raise OutputExists(out, free_name(out)) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise NoSpace(out, needed, shutil.disk_usage(out.parent).free) from None
@@ -164,7 +172,7 @@ def _claim(beside: Path, out: Path) -> None:
     except OSError:
         # Some file systems have no links.
         if os.path.lexists(out):
-            raise OutputExists(out) from None
+            raise OutputExists(out, free_name(out)) from None
         beside.rename(out)
 
 

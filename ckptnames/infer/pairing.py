@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ckptnames.infer.wrapping import unwrapped
 from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.rules.pattern import quoted
 
 _PROBES = 24
 _SAMPLE = 400
@@ -46,6 +47,15 @@ class Choice(NamedTuple):
     strip: str
     add: str
     n_keys: int
+
+    @property
+    def rule(self) -> str:
+        """The rule that takes this copy.
+
+        >>> Choice("teacher", "", 9).rule
+        'teacher.** -> **'
+        """
+        return " -> ".join(".".join([*map(quoted, filter(None, p.split("."))), "**"]) for p in (self.strip, self.add))
 
 
 class Pairing(NamedTuple):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
 from ckptnames.folding import fold
-from ckptnames.formats.checkpoint import BlockedGlobal, Checkpoint
+from ckptnames.formats.checkpoint import BlockedGlobal, Checkpoint, described
 from ckptnames.manifest import Manifest
 from ckptnames.report.text import PLAIN, WIDTH, Paint, amount_text, columns, size_text
-from ckptnames.wording import counted, shape_text, shown
+from ckptnames.wording import counted, path_in_shell, shape_text, shown
 
 _MOST_LISTED = 10
 """Lines of one kind below the keys; the rest is counted."""
-
-_ROLES = {"ema": "EMA, an averaged copy", "module": "a pickled nn.Module", "optimizer": "optimizer state, not weights"}
 
 
 def ls_text(checkpoint: Checkpoint, container: str | None = None, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
@@ -86,15 +83,10 @@ def _containers(checkpoint: Checkpoint, chosen: str, paint: Paint) -> Iterator[s
     others = [info for info in infos if info.name != chosen]
     for info in infos:
         if info.name == chosen and (others or chosen):
-            name = paint("bold", shown(info.name) or "the root")
-            yield ", ".join(
-                filter(None, [f"container: {name}", counted(info.n_keys, "key"), _ROLES.get(info.role, "")])
-            )
+            yield f"container: {paint('bold', shown(info.name) or 'the root')}, {described(info)}"
     if others:
-        example = shlex.quote(f"{checkpoint.path}#{others[0].name}")
-        yield f"others, shown as by: ckptnames ls {shown(example)}"
-        rows = [(f"  #{shown(info.name)}", counted(info.n_keys, "key"), _ROLES.get(info.role, "")) for info in others]
-        yield from columns(rows, right=[1])
+        yield f"others, shown as by: ckptnames ls {path_in_shell(f'{checkpoint.path}#{others[0].name}')}"
+        yield from columns([(f"  #{shown(info.name)}", described(info)) for info in others])
 
 
 def _keys(manifest: Manifest, width: int, paint: Paint) -> Iterator[str]:

@@ -12,7 +12,7 @@ from ckptnames.rules.checks import checked
 from ckptnames.rules.lexer import Line, Span, bare, items, sides, targets, trimmed
 from ckptnames.rules.matching import Match, Matcher, TooManySteps, spelled
 from ckptnames.rules.pattern import Pattern
-from ckptnames.rules.slots import Item, Literal, Stars
+from ckptnames.rules.slots import Item, Literal, Stars, quoted
 
 DROP = "!drop"
 OPEN = "!open"
@@ -84,7 +84,8 @@ class Rule:
         except TooManySteps:
             raise KeyTooLong(str(self.source), key) from None
         except ArithmeticFault as fault:
-            raise BadArithmetic(self.where, str(self), key, fault.expression, fault.reason) from None
+            keep = f"{quoted(key)} -> {quoted(key)}"
+            raise BadArithmetic(self.where, str(self), key, fault.expression, fault.reason, keep) from None
 
     @property
     def program(self) -> Program:
