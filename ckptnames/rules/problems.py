@@ -258,12 +258,17 @@ def _nearest(name: str, keys: Sequence[str]) -> str:
     return close[0] if close else ""
 
 
-def _names(source: Manifest, target: Manifest | None) -> tuple[str, str]:
+def _names(source: Manifest, target: Manifest) -> tuple[str, str]:
     return source.name or "SOURCE", (target and target.name) or "TARGET"
 
 
-def _covering(keys: Sequence[str]) -> list[str]:
-    """Give the one pattern, or the few, that cover the keys and little else: the modules that they share."""
+def _covering(keys: Sequence[str], target: Manifest) -> list[str]:
+    """Give the one pattern, or the few, that cover the keys and little else: the modules that they share.
+
+    What is wrong with most of the target is no detail that could be accepted: then there is none.
+    """
+    if 2 * len(keys) > len(target):
+        return []
     whole = _common(keys)
     if whole:
         return [whole]
