@@ -126,8 +126,8 @@ def _with(plain: Diff, **facts: object) -> Diff:
 def compare(source: Manifest, target: Manifest) -> Diff:
     """Compare names, shapes and dtypes as they stand."""
     missing = tuple(key for key in target if key not in source)
-    # A partial target names only what differs: a source key that it does not list is no news.
-    unexpected = tuple(key for key in source if key not in target)
+    # A partial target does not list all keys of the model: which others are unexpected is not known.
+    unexpected = () if target.partial else tuple(key for key in source if key not in target)
     shapes, dtypes, matched = [], [], 0
     for key, info in source.items():
         other = target.tensors.get(key)

@@ -9,7 +9,7 @@ import click
 
 from ckptnames.cli import exits
 from ckptnames.cli.operands import open_operand
-from ckptnames.cli.screen import out, out_json
+from ckptnames.cli.screen import out, out_json, paint, width
 from ckptnames.diffs import chosen, diff
 from ckptnames.errors import BadUsage, CannotRead
 from ckptnames.formats.torch_error import parse_torch_error, partial_target
@@ -46,7 +46,7 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
     if as_json:
         out_json(diff_json(found))
     else:
-        out(diff_text(found))
+        out(diff_text(found, width=width(), paint=paint()))
     return exits.SAME if found.same else exits.DIFFERENT
 
 

@@ -136,6 +136,20 @@ class NotATorchError(FileError):
         )
 
 
+class IncompleteTorchError(FileError):
+    """A message of torch that names no key which the model has."""
+
+    code = "incomplete-torch-error"
+
+    def __init__(self, name: str, n_unexpected: int) -> None:
+        self.name, self.n_unexpected = name, n_unexpected
+        super().__init__(
+            f"this message names {counted(n_unexpected, 'unexpected key')}, and none that the model has",
+            where=name,
+            help="give the whole message of load_state_dict: the list of 'Missing key(s)' comes first",
+        )
+
+
 class BadUsage(CkptnamesError):
     """A command line that cannot be understood; ``command`` is as much of it as is sure."""
 

@@ -64,7 +64,7 @@ def _flat(source: Manifest, target: Manifest) -> Obstacle | None:
     return Obstacle(
         "flat-parameters",
         keys,
-        f"FSDP's flattened parameters, many weights in one tensor without names: {_share(keys, source)}",
+        f"FSDP flattened many weights into one tensor without names: {_share(keys, source)}",
         "save again with FullStateDictConfig, or consolidate with the shard metadata that the FSDP model holds",
     )
 
