@@ -87,13 +87,13 @@ def command(
                 drop_unexpected=drop_unexpected,
             )
             ready.plan.check()
+            written = None
+            if not dry_run:
+                with progress_bar(f"writing {shown(out)}") as progress:
+                    written = carry_out(ready, out, force=force, verify=verify, progress=progress)
         except PlanError as error:
             _report_problems(error, ready, as_json)
             return exits.INCOMPLETE
-        written = None
-        if not dry_run:
-            with progress_bar(f"writing {shown(out)}") as progress:
-                written = carry_out(ready, out, force=force, verify=verify, progress=progress)
     if as_json:
         out_json(fix_json(ready.plan, written))
     else:
@@ -124,12 +124,10 @@ def _checked(ctx: click.Context, output: str | None) -> str:
 
 def _report_problems(error: PlanError, ready: Prepared | None, as_json: bool) -> None:
     error.outcome = "Nothing was written"
-    if not as_json:
-        talk_error(error)
-    elif ready is None:
-        out_json(fix_json(None, None, error))
+    if as_json:
+        out_json(fix_json(ready.plan if ready else None, None, error))
     else:
-        out_json(fix_json(ready.plan, None))
+        talk_error(error)
 
 
 def _edits(given: list[tuple[str, str]]) -> list[Edit]:

@@ -43,7 +43,8 @@ class CkptnamesError(Exception):
     @property
     def advice(self) -> str:
         """The action that helps and, where a write was asked for, what became of it."""
-        return ". ".join(filter(None, [self.help, self.outcome]))
+        mark = "" if not (self.help and self.outcome) else " " if self.help.endswith("?") else ". "
+        return f"{self.help}{mark}{self.outcome}"
 
     def as_json(self) -> dict[str, str]:
         """The members of the ``error`` object that ``--json`` prints."""

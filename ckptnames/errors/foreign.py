@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from ckptnames.errors.base import FileError
-from ckptnames.wording import counted, path_in_shell
+from ckptnames.errors.base import MAX_EVIDENCE, FileError
+from ckptnames.wording import aligned, counted, path_in_shell
 
 
 class NotACheckpoint(FileError):
@@ -119,9 +119,9 @@ class NoCheckpointInFolder(NotACheckpoint):
 
     def __init__(self, path: object, names: Sequence[str], below: Sequence[str]) -> None:
         self.path, self.names, self.below = str(path), tuple(names), tuple(below)
-        holds = f"what it holds is none ({counted(len(self.names), 'name')})" if names else "it is empty"
+        others = f"this folder holds no checkpoint, only {counted(len(self.names), 'other thing')}"
         super().__init__(
-            f"no checkpoint stands in this folder: {holds}",
+            others if names else "this folder is empty",
             where=f"{path}",
             evidence=names,
             help=f"below it there are weights: ckptnames ls {path_in_shell(below[0])}"
@@ -133,12 +133,12 @@ class NoCheckpointInFolder(NotACheckpoint):
 class NoTensorsByName(NotACheckpoint):
     """A file of torch or pickle in which no mapping holds a tensor under a name."""
 
-    def __init__(self, path: object, root: str, contents: Sequence[str]) -> None:
+    def __init__(self, path: object, root: str, contents: Sequence[tuple[str, str]]) -> None:
         self.path, self.root, self.contents = str(path), root, tuple(contents)
         super().__init__(
-            f"this file holds no weights by name: it is {root}",
+            f"this file holds no weights by name ({root})",
             where=f"{path}",
-            evidence=contents,
+            evidence=aligned(contents, MAX_EVIDENCE),
             help="name the file that holds the weights; it is often beside this one",
         )
 
@@ -146,12 +146,12 @@ class NoTensorsByName(NotACheckpoint):
 class NotWrittenByTorch(NotACheckpoint):
     """A pickle that torch.save did not write."""
 
-    def __init__(self, path: object, what: str, contents: Sequence[str]) -> None:
+    def __init__(self, path: object, what: str, contents: Sequence[tuple[str, str]]) -> None:
         self.path, self.what, self.contents = str(path), what, tuple(contents)
         super().__init__(
-            f"this is {what}, which torch.save did not write: it holds no weights of torch",
+            f"torch.save did not write this pickle ({what}): it holds no weights",
             where=f"{path}",
-            evidence=contents,
+            evidence=aligned(contents, MAX_EVIDENCE),
             help="name the file that holds the weights, as torch.save or safetensors wrote it",
         )
 

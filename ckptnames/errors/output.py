@@ -34,8 +34,8 @@ class ModuleNames(CannotRewrite):
             self,
             "this is a whole nn.Module, pickled: its names are the names of its attributes",
             where=f"{path}",
-            help="where its class can be imported: torch.save(torch.load("
-            f"{str(path)!r}, weights_only=False).state_dict(), 'weights.pt'), and rename that",
+            help="save its state dict from code that knows its class, and rename that: "
+            "torch.save(model.state_dict(), 'weights.pt')",
         )
 
 
@@ -109,10 +109,10 @@ class FormatMismatch(FileError):
 
     code = "format-mismatch"
 
-    def __init__(self, out: object, promised: str, format: str, fitting: str) -> None:
-        self.path, self.promised, self.format, self.fitting = str(out), promised, format, fitting
+    def __init__(self, out: object, promised: str, format: str, fitting: object) -> None:
+        self.path, self.promised, self.format, self.fitting = str(out), promised, format, str(fitting)
         super().__init__(
-            f"the name '{out}' promises {promised}, and the output is {format} like the source",
+            f"the name '{out}' promises {promised}, and what is written is {format}, like the source",
             where=f"{out}",
             help=f"names change and formats stay, so write: -o {path_in_shell(fitting)}",
         )

@@ -41,7 +41,7 @@ class OpenKey(PlanError):
     def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
         self.keys = tuple(keys)
         super().__init__(
-            f"{counted(len(keys), 'key')} {'is' if len(keys) == 1 else 'are'} not decided, first '{keys[0][0]}'",
+            f"'{keys[0][0]}' {f'and {len(keys) - 1:,} more are' if len(keys) > 1 else 'is'} not decided",
             evidence=aligned(self.keys, MAX_EVIDENCE),
             help=f"replace `!open` in {keys[0][1]} by a target, or by `!drop`",
         )

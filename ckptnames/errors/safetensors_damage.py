@@ -60,7 +60,7 @@ class UnknownDtype(CorruptSafetensors):
         super().__init__(
             path,
             f"tensor '{key}' has the unknown dtype {dtype!r:.60}",
-            f"write it again with a dtype of safetensors ({', '.join(known)})",
+            f"write it again with a dtype that safetensors has, such as {', '.join(known)}",
         )
 
 

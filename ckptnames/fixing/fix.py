@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
@@ -125,11 +125,12 @@ def carry_out(
     files = checkpoint.rewritten(renames)
 
     def read_back(written: Path) -> None:
-        copy = open_checkpoint(written)
+        # Errors speak of the output, not of the name that it has until it is in place.
+        copy = replace(open_checkpoint(written), path=Path(out))
         check_names(checkpoint, copy, renames)
         check_places(checkpoint, copy, renames, files)
         if verify:
-            verify_payload(files, written)
+            verify_payload(files, written, Path(out))
 
     write(
         files,

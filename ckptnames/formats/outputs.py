@@ -92,7 +92,9 @@ def check_replaceable(files: Files, out: Path, force: bool) -> None:
         if lost:
             raise OutputHoldsMore(out, lost, free_name(out))
     elif is_folder(files) or out.is_dir():
-        raise OutputOfOtherKind(out, out.is_dir(), free_name(out))
+        inside = out / min(sources_of(files), default=out).name
+        free = inside if out.is_dir() and not os.path.lexists(inside) else free_name(out)
+        raise OutputOfOtherKind(out, out.is_dir(), free)
     elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
         raise CannotWrite(out, "it is no regular file")
     elif not force:
@@ -127,7 +129,12 @@ def _check_name(files: Files, out: Path, source: Path, format: str) -> None:
     family = _FAMILIES.get(format, format)
     named = promised(out)
     if is_folder(files) and named:
-        raise FormatMismatch(out, named, "a folder", str(out.with_suffix("")))
+        raise FormatMismatch(out, named, "a folder", _fitting(out, ""))
     if not is_folder(files) and named not in ("", family):
         extension = source.suffix if promised(source) == family else extensions_of(family)[0]
-        raise FormatMismatch(out, named, family, str(out.with_suffix(extension)))
+        raise FormatMismatch(out, named, family, _fitting(out, extension))
+
+
+def _fitting(out: Path, extension: str) -> Path:
+    name = out.with_suffix(extension)
+    return free_name(name) if os.path.lexists(name) else name

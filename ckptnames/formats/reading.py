@@ -96,7 +96,7 @@ def manifest_of(source: Readable) -> Manifest:
         return _of_state_dict(source, name="")
     if hasattr(source, "state_dict"):
         return _of_state_dict(source.state_dict(), name=type(source).__name__)
-    raise NotAStateDict(f"a {type(source).__name__}", [])
+    raise NotAStateDict(f"of type '{type(source).__name__}'", [])
 
 
 def _of_state_dict(state_dict: Mapping[str, Any], name: str) -> Manifest:

@@ -163,7 +163,7 @@ def _facts(path: Path, key: str, entry: Header) -> tuple[str, tuple[int, ...], i
         _refuse_entry(path, key, entry)
     bits = BITS.get(dtype)
     if bits is None:
-        raise UnknownDtype(path, key, dtype, list(BITS))
+        raise UnknownDtype(path, key, dtype, ("F32", "F16", "BF16", "I64"))
     shape = tuple(sizes)
     if any(math.prod(shape[:n]) * (bits if n == len(shape) else 1) > _MAX_SIZE for n in range(1, len(shape) + 1)):
         raise TensorTooLarge(path, key, dtype, shape, "has more elements than any file can hold")

@@ -135,7 +135,7 @@ def _first(path: Path, data: Buffer) -> Reading:
         if not fault.named:
             raise
         # joblib and others mix bytes of their own into the pickle: up to there it says what it is of.
-        raise _refusal(path, fault.named, "a pickle of something else", []) from None
+        raise _refusal(path, fault.named, "of something else", []) from None
 
 
 def _no_checkpoint(path: Path, reading: Reading) -> FileError:
@@ -146,16 +146,16 @@ def _no_checkpoint(path: Path, reading: Reading) -> FileError:
         if isinstance(value, symbols.Mapping)
         else []
     )
-    contents = [f"{key}  {describe(entry)}" for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
+    contents = [(key, describe(entry)) for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
     named = [each.path for each in reading.globals]
-    return _refusal(path, named, f"a pickle of {describe(value)}", contents)
+    return _refusal(path, named, describe(value), contents)
 
 
-def _refusal(path: Path, named: Sequence[str], what: str, contents: Sequence[str]) -> FileError:
+def _refusal(path: Path, named: Sequence[str], what: str, contents: Sequence[tuple[str, str]]) -> FileError:
     dangerous = runs_code([Global(*name.rpartition(".")[::2]) for name in named])
     if dangerous:
         return UnsafePickle(path, dangerous)
-    return NotWrittenByTorch(path, what, contents or [f"it names '{name}'" for name in named])
+    return NotWrittenByTorch(path, what, contents or [("it names", f"'{name}'") for name in named])
 
 
 def _storages(path: Path, data: Buffer, reading: Reading, keys: Reading) -> dict[str, Storage]:

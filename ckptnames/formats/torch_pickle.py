@@ -55,7 +55,7 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
     if not found.containers:
         if dangerous:
             raise UnsafePickle(path, dangerous)
-        raise NoTensorsByName(path, describe(reading.value), [f"{at}  {what}" for at, what in found.contents if at])
+        raise NoTensorsByName(path, describe(reading.value), [(at, what) for at, what in found.contents if at])
     notes = found.notes
     if dangerous:
         notes = (f"the pickle names {', '.join(dangerous[:5])}: nothing of it was run", *notes)

@@ -203,10 +203,10 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def verify_payload(files: Files, written: Path) -> None:
+def verify_payload(files: Files, written: Path, out: Path) -> None:
     """Compare every byte that was copied with where it came from, a buffer at a time.
 
-    Raises ``payload-differs``.
+    Raises ``payload-differs``, which speaks of what was written as ``out``.
     """
     for relative, pieces in files.items():
         path = written / relative
@@ -215,7 +215,7 @@ def verify_payload(files: Files, written: Path) -> None:
             _forget(copy.fileno())
             for piece in pieces:
                 if isinstance(piece, Slice):
-                    _compare(copy.fileno(), path, at, piece)
+                    _compare(copy.fileno(), out / relative, at, piece)
                 at += length(piece)
 
 

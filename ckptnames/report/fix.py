@@ -104,13 +104,16 @@ def renamed(plan: Plan) -> dict[str, str]:
 
 
 def fix_json(plan: Plan | None, written: Path | None, error: PlanError | None = None) -> Mapping[str, Any]:
-    """Give the object that ``ckptnames fix --json`` prints; where there is no plan, ``error`` says why."""
+    """Give the object that ``ckptnames fix --json`` prints; ``error`` says what stopped it."""
+    problems = [] if plan is None else list(map(_problem_json, plan.problems))
+    if error is not None and error.code not in {problem["code"] for problem in problems}:
+        problems.insert(0, _error_json(error))
     return {
         "written": None if written is None else str(written),
         "rules": None if plan is None else str(plan.rules),
         "renamed": {} if plan is None else renamed(plan),
         "dropped": [] if plan is None else list(plan.dropped),
-        "problems": [*map(_error_json, [error] if error else []), *map(_problem_json, plan.problems if plan else [])],
+        "problems": problems,
     }
 
 
