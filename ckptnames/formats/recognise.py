@@ -144,7 +144,9 @@ def _no_such_path(path: Path) -> NoSuchPath:
     except OSError:
         there = []
     near = difflib.get_close_matches(missing.name, there, n=3, cutoff=0.7)
-    return NoSuchPath(path, missing, [str(missing.parent / name) for name in near])
+    alike = [difflib.SequenceMatcher(None, name, missing.name).ratio() for name in near]
+    best = [name for name, ratio in zip(near, alike, strict=True) if ratio > alike[0] - 0.1]
+    return NoSuchPath(path, missing, [str(missing.parent / name) for name in best])
 
 
 def _special(mode: int) -> str:

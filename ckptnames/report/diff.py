@@ -47,7 +47,7 @@ def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
     yield _causes(diff, paint)
     for obstacle in diff.obstacles:
         keys = _patterns(((key, "") for key in obstacle.keys), width)
-        yield [paint("bold", f"No rename mends this. {_sentence(obstacle.message)}"), *keys]
+        yield [paint("bold", "No rename mends this."), _sentence(obstacle.message), *keys]
         yield [f"help: {obstacle.help}"]
     left = diff.after_rules or diff
     if not (diff.choices or (diff.obstacles and not left.matched)):
@@ -61,8 +61,8 @@ def _sentence(text: str) -> str:
 
 def _causes(diff: Diff, paint: Paint) -> Iterator[str]:
     if diff.choices:
-        found = f"{len(diff.choices)} copies in the source fit equally well, and names cannot tell which one you want:"
-        yield paint("bold", found)
+        n = len(diff.choices)
+        yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
         yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
     for cause in diff.causes:
         yield paint("bold", cause_text(cause))

@@ -135,7 +135,7 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Iterato
 def _blocked(blocked: Iterable[BlockedGlobal]) -> Iterator[str]:
     lines = [line for each in blocked for line in (f"  {shown(each.name)}", f"    {shown(each.cure)}") if line.strip()]
     if lines:
-        yield "torch.load(weights_only=True) stops at these; the line below a name lets it pass:"
+        yield "torch.load(weights_only=True) stops at these, unless told by the line below:"
         yield from _few(lines, "lines")
 
 

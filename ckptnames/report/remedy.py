@@ -80,17 +80,16 @@ def _of_choices(diff: Diff) -> Remedy:
 
 
 def _of_choice(diff: Diff, choice: Choice) -> str:
-    copy = choice.strip.rpartition(".")[2] or choice.add.rpartition(".")[2]
     without_others = ["--drop-unexpected"] if _like(diff.target) else []
-    return _fix(diff, ["--rule", choice.rule], without_others, word=f"{copy}.fixed")
+    return _fix(diff, ["--rule", choice.rule], without_others, word=choice.strip or choice.add)
 
 
 def _by_hand(diff: Diff) -> Remedy:
     rules = PurePath(diff.source.name or "names").with_suffix(".rules").name
     command = _fix(diff, [*_flags(diff.rules), "--rules", rules], [])
     return Remedy(
-        "If these are the same weights under other names, say which is which: one `source -> target`\n"
-        f"a line, in a file such as {in_shell(rules)}.",
+        "If these are the same weights under other names, say which is which in a file\n"
+        f"such as {in_shell(rules)}, one `source -> target` a line.",
         (command,) if command else (),
     )
 
@@ -118,7 +117,7 @@ def _lead(left: _Left) -> str:
     ]
     sentences = []
     if kept:
-        sentences.append(f"The model keeps its own values for {' and '.join(kept)}: load with strict=False.")
+        sentences.append(f"The model keeps its own {' and '.join(kept)}: load with strict=False.")
     if left.unexpected:
         are = "is" if len(left.unexpected) == 1 else "are"
         sentences.append(f"{counted(len(left.unexpected), 'key')} that the target does not have {are} left out.")
