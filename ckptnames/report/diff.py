@@ -11,7 +11,7 @@ from ckptnames.infer.explanation import Cause
 from ckptnames.manifest import Manifest
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
-from ckptnames.wording import counted, shape_text, shown
+from ckptnames.wording import counted, either, shape_text, shown
 
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
@@ -164,8 +164,18 @@ def diff_json(diff: Diff) -> Mapping[str, Any]:
         **_members(diff),
         "rules": str(diff.rules) if diff.rules is not None else None,
         "after_rules": _members(after) if after is not None else None,
-        "cautions": [],
+        "cautions": list(_cautions(diff)),
     }
+
+
+def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
+    """Say why no rename is enough, or why none is chosen."""
+    for obstacle in diff.obstacles:
+        yield {"code": obstacle.code, "targets": [], "message": obstacle.message}
+    if diff.choices:
+        copies = either([f"{choice.strip}." for choice in diff.choices], "and")
+        message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"
+        yield {"code": "ambiguous-inference", "targets": [], "message": message}
 
 
 def _members(diff: Diff) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple, NoReturn
@@ -13,6 +12,7 @@ import pytest
 
 from ckptnames.cli import fix, main, screen
 from ckptnames.errors import CkptnamesError, PlanError
+from tests.schemas import validate
 
 Act = Callable[[], object]
 
@@ -57,7 +57,7 @@ def command(*args: str, stdin: str = "") -> NoReturn:
     if AS_JSON.get():
         result = click.testing.CliRunner().invoke(main.cli, [args[0], "--json", *args[1:]], input=stdin)
         assert not result.stderr or "internal-error" in result.stdout
-        raise ToldAsJson(json.loads(result.stdout), result.exit_code)
+        raise ToldAsJson(validate(args[0], result.exit_code, result.stdout), result.exit_code)
     seen: list[CkptnamesError] = []
 
     def talk_error(error: CkptnamesError) -> None:
