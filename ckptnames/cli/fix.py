@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 
 import click
 
@@ -89,7 +90,7 @@ def command(
             ready.plan.check()
             written = None
             if not dry_run:
-                with progress_bar(f"writing {shown(out)}") as progress:
+                with progress_bar(f"writing {shown(Path(out).name)}") as progress:
                     written = carry_out(ready, out, force=force, verify=verify, progress=progress)
         except PlanError as error:
             _report_problems(error, ready, as_json)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -93,11 +96,13 @@ def _guarded(args: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(args)
+        with _unwinding():
+            return _run(args)
     except BrokenPipeError:
         _leave_stdout()
         return exits.BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
+        talk("interrupted")
         return exits.INTERRUPTED
     except click.ClickException as error:
         return _failed(usage_error(error, args), args)
@@ -108,6 +113,24 @@ def _guarded(args: list[str]) -> int:
 
         talk(traceback.format_exc())
         return _failed(InternalError(error), args)
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Let a signal that ends the process do so through every ``finally``, so that nothing half-written is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(args: list[str]) -> int:

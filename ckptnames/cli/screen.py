@@ -14,12 +14,27 @@ from ckptnames.report.text import WIDTH, Paint
 def out(text: str) -> None:
     """Write text to stdout, all of it or an error: ``unwritable-stdout`` where a disk is full."""
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        _write(text)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise UnwritableStdout(error.strerror or str(error)) from None
+
+
+def _write(text: str) -> None:
+    """Write text to stdout until all of it is there.
+
+    Where Python was told not to buffer, ``sys.stdout.write`` writes what fits, and leaves out the rest without a word.
+    """
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        sys.stdout.write(text)
+    else:
+        sys.stdout.flush()
+        left = memoryview(text.encode(sys.stdout.encoding, "backslashreplace"))
+        while left:
+            left = left[stream.write(left) or 0 :]
+    sys.stdout.flush()
 
 
 def out_json(data: Mapping[str, Any]) -> None:
