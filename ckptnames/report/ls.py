@@ -110,12 +110,13 @@ def _totals(manifest: Manifest) -> str:
     infos = [info for key, info in manifest.items() if key not in again]
     n_bytes: Counter[str] = Counter()
     for info in infos:
-        n_bytes[info.dtype or "unknown dtype"] += info.nbytes or 0
+        if info.nbytes is not None:
+            n_bytes[info.dtype or "unknown dtype"] += info.nbytes
     parts = [counted(len(manifest), "key")]
     shapes = [info.shape for info in infos if info.shape is not None]
     if shapes:
         parts.append(f"{amount_text(sum(map(prod, shapes)))} elements")
-    if any(info.nbytes is not None for info in infos):
+    if n_bytes:
         by_dtype = " + ".join(f"{size_text(n)} {dtype}" for dtype, n in n_bytes.most_common())
         parts.append(f"{size_text(n_bytes.total())} = {by_dtype}" if len(n_bytes) > 1 else by_dtype)
     return ", ".join(parts) + (" (ties counted once)" if again else "")

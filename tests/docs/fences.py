@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ckptnames.errors import CkptnamesError
 from ckptnames.rules import Rules, plan
+from tests.errors.raising import all_cases
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +124,11 @@ def _error(page: Page, fence: Fence, follower: str) -> None:
         raise Wrong(fence, "the rules above raise no error")
 
 
+def _says(page: Page, fence: Fence, follower: str) -> None:
+    if fence.text.rstrip("\n") not in {case.text for case in all_cases().values()}:
+        raise Wrong(fence, "no case in tests/errors says this")
+
+
 def _python(page: Page, fence: Fence, follower: str) -> None:
     if ">>>" not in fence.text:
         exec(compile(fence.text, fence.place, "exec"), page.names)
@@ -202,6 +208,7 @@ KINDS: dict[str, Callable[[Page, Fence, str], None]] = {
     "rules": _rules,
     "keys": _keys,
     "error": _error,
+    "says": _says,
     "python": _python,
     "console": _console,
     "sh": _sh,

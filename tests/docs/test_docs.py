@@ -8,6 +8,7 @@ behind the backticks says how:
              or ``=> (open)``, the ``=>`` aligned. Directly before an ``error``, only the keys.
 ``error``    The whole text of the error that the rules above raise: directly after ``rules`` when they are read,
              directly after ``keys`` when they are planned for these.
+``says``     The whole text of an error, word for word that of a case in ``tests/errors``.
 ``python``   With ``>>>`` a doctest, else code that must run. Names live on through the page.
 ``console``  ``$ command`` and all that it prints, stdout and stderr. The commands share one shell, so ``$ echo $?``
              shows an exit code.
@@ -123,6 +124,11 @@ n = len(ckptnames.read("source.json"))
 1
 ```
 
+```says
+error[empty-path]: the path is '', as an unset variable of the shell gives it
+  help: give the path of a checkpoint: a file, a folder, or PATH#container
+```
+
 ```text
 a ─> b
 ```
@@ -135,6 +141,7 @@ CASES = {
     "keys that are out of line": "```rules\na -> b\n```\n```keys\na   => b\n```",
     "an error that is none": "```rules\na -> b\n```\n```error\nerror[rule-syntax]: no\n```",
     "another error": "```rules\na.** -> b\n```\n```error\nerror[rule-syntax]: no\n```",
+    "an error that no case has": "```says\nerror[rule-syntax]: no\n```",
     "another result": "```python\n>>> 1 + 1\n3\n```",
     "another result of a name": "```python\nx = 1\n```\n```python\n>>> x\n2\n```",
     "code that fails": "```python\nassert False\n```",

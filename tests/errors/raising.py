@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 import click.testing
@@ -26,6 +27,14 @@ class Case(NamedTuple):
 
 
 CASES: dict[str, Case] = {}
+SUBJECTS = ("operands", "foreign", "damage", "safetensors_damage", "documents", "output", "rules", "plans")
+
+
+def all_cases() -> dict[str, Case]:
+    """Give the cases of all subjects."""
+    for subject in SUBJECTS:
+        import_module(f"tests.errors.{subject}")
+    return CASES
 
 
 def raises(error: type[CkptnamesError]) -> Callable[[Act], Act]:

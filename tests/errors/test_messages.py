@@ -9,18 +9,15 @@ import ast
 import pickle
 from collections.abc import Iterator
 from contextvars import copy_context
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from ckptnames import errors
 from ckptnames.errors import CkptnamesError
-from tests.errors.raising import AS_JSON, CASES, Case, ToldAsJson, exit_code_of
+from tests.errors.raising import AS_JSON, Case, ToldAsJson, all_cases, exit_code_of
 
-for room in ("operands", "foreign", "damage", "safetensors_damage", "documents", "output", "rules", "plans"):
-    import_module(f"tests.errors.{room}")
-
+CASES = all_cases()
 PACKAGE = Path(errors.__file__).parent.parent
 
 
