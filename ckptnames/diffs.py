@@ -37,7 +37,7 @@ class DtypeMismatch(NamedTuple):
     target: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diff:
     """What differs between ``source`` and ``target``; ``missing`` and ``unexpected`` mean what they mean in torch."""
 
@@ -74,7 +74,10 @@ class Diff:
     def __str__(self) -> str:
         from ckptnames.report.diff import diff_text
 
-        return diff_text(self)
+        return diff_text(self).removesuffix("\n")
+
+    def __repr__(self) -> str:
+        return f"<Diff: {self.matched} matched, {len(self.missing)} missing, {len(self.unexpected)} unexpected>"
 
 
 def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -> Diff:

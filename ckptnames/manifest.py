@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ckptnames.wording import counted
+
 
 class Storage(NamedTuple):
     """The run of bytes that one or more tensors view: its name in the file, absolute position, and length in bytes."""
@@ -45,7 +47,7 @@ class ContainerInfo(NamedTuple):
     role: str = "weights"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Manifest(Mapping[str, TensorInfo]):
     """The ordered keys of one container, with what their header says of them.
 
@@ -76,3 +78,11 @@ class Manifest(Mapping[str, TensorInfo]):
 
     def __len__(self) -> int:
         return len(self.tensors)
+
+    def __str__(self) -> str:
+        from ckptnames.report.ls import manifest_text
+
+        return manifest_text(self).removesuffix("\n")
+
+    def __repr__(self) -> str:
+        return f"<Manifest of {counted(len(self), 'key')}, {self.format}{f': {self.name}' if self.name else ''}>"

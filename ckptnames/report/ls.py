@@ -15,6 +15,7 @@ from ckptnames.wording import counted, path_in_shell, shape_text, shown
 
 _MOST_LISTED = 10
 """Lines of one kind below the keys; the rest is counted."""
+_MOST_BLOCKED = 50
 
 
 def ls_text(checkpoint: Checkpoint, container: str | None = None, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
@@ -41,15 +42,19 @@ def manifest_text(manifest: Manifest) -> str:
 
     >>> from ckptnames.manifest import TensorInfo
     >>> print(manifest_text(Manifest({"fc.bias": TensorInfo("F32", (10,), 40)}, name="m.safetensors")), end="")
-    m.safetensors
+    m.safetensors  manifest
     <BLANKLINE>
     KEY      SHAPE  DTYPE
     fc.bias     10  F32
     <BLANKLINE>
     1 key, 10 elements, 40 bytes F32
     """
-    head = [shown(manifest.name) or "(in memory)", ""]
-    lines = [*head, *_keys(manifest, WIDTH, PLAIN), _totals(manifest), *_ties(manifest)]
+    container = f"#{shown(manifest.container)}" if manifest.container else ""
+    head = [f"{shown(manifest.name) or '(in memory)'}{container}  {manifest.format}"]
+    head += [
+        f"beside it: #{shown(i.name)}, {described(i)}" for i in manifest.containers if i.name != manifest.container
+    ]
+    lines = [*head, "", *_keys(manifest, WIDTH, PLAIN), _totals(manifest), *_ties(manifest)]
     return "".join(line + "\n" for line in lines)
 
 
@@ -133,11 +138,16 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Iterato
         yield from _few(lines, "lines")
 
 
-def _blocked(blocked: Iterable[BlockedGlobal]) -> Iterator[str]:
-    lines = [line for each in blocked for line in (f"  {shown(each.name)}", f"    {shown(each.cure)}") if line.strip()]
-    if lines:
+def _blocked(blocked: Sequence[BlockedGlobal]) -> Iterator[str]:
+    if blocked:
         yield "torch.load(weights_only=True) stops at these, unless told by the line below:"
-        yield from _few(lines, "lines")
+    # Without one of the lines torch still stops: they are not cut to a few.
+    for each in blocked[:_MOST_BLOCKED]:
+        yield f"  {shown(each.name)}"
+        if each.cure:
+            yield f"    {shown(each.cure)}"
+    if len(blocked) > _MOST_BLOCKED:
+        yield f"  … and {len(blocked) - _MOST_BLOCKED:,} more classes"
 
 
 def _few(lines: Sequence[str], noun: str) -> Iterator[str]:
