@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -70,15 +71,22 @@ def _causes(diff: Diff, paint: Paint) -> Iterator[str]:
         yield paint("bold", "Under the given rules:")
         yield from (f"  {shown(line)}" for line in str(diff.rules).strip().splitlines())
     if diff.rules is None and not diff.choices and not diff.obstacles and (diff.missing or diff.unexpected):
-        yield paint("bold", _unexplained(diff))
+        yield from _unexplained(diff, paint)
 
 
-def _unexplained(diff: Diff) -> str:
+def _unexplained(diff: Diff, paint: Paint) -> Iterator[str]:
     if not diff.matched and not diff.shape_mismatch:
-        return "The two have no key in common, under any prefix: they may be different models."
-    if diff.droppable >= {*diff.missing, *diff.unexpected}:
-        return "The weights have the same names: only buffers that carry no weights differ."
-    return "No wrapper or prefix explains the difference in names."
+        yield paint("bold", "The two have no key in common, under any prefix.")
+        n_alike = (_shapes_of(diff.source) & _shapes_of(diff.target)).total()
+        yield f"By shape, {n_alike:,} of {counted(len(diff.target), 'target key')} have a counterpart in the source."
+    elif diff.droppable >= {*diff.missing, *diff.unexpected}:
+        yield paint("bold", "The weights have the same names: only buffers that carry no weights differ.")
+    else:
+        yield paint("bold", "No wrapper or prefix explains the difference in names.")
+
+
+def _shapes_of(manifest: Manifest) -> Counter[tuple[int, ...]]:
+    return Counter(info.shape for info in manifest.values() if info.shape is not None)
 
 
 def cause_text(cause: Cause) -> str:

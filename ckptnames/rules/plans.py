@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -97,15 +97,19 @@ class Plan:
     @property
     def errors(self) -> tuple[PlanError, ...]:
         """The errors that stand in the way, one for each code, with all problems of that code."""
+        return tuple(self._errors())
+
+    def _errors(self) -> Iterator[PlanError]:
         found: dict[str, list[Problem]] = {}
         for problem in self.problems:
             if problem.severity == "error":
                 found.setdefault(problem.code, []).append(problem)
-        return tuple(error_of(problems, self.source, self.target, self.mapping) for problems in found.values())
+        for problems in found.values():
+            yield error_of(problems, self.source, self.target, self.mapping)
 
     def check(self) -> None:
         """Raise the first error, if there is one."""
-        for error in self.errors:
+        for error in self._errors():
             raise error
 
     def __str__(self) -> str:
