@@ -81,32 +81,38 @@ def _of_choices(diff: Diff) -> Remedy:
 
 def _of_choice(diff: Diff, choice: Choice) -> str:
     without_others = ["--drop-unexpected"] if _like(diff.target) else []
-    return _fix(diff, ["--rule", choice.rule], without_others, word=choice.strip or choice.add)
+    return _fix(diff, [f"--rule {in_shell(choice.rule)}"], without_others, word=choice.strip or choice.add)
 
 
 def _by_hand(diff: Diff) -> Remedy:
-    rules = PurePath(diff.source.name or "names").with_suffix(".rules").name
-    command = _fix(diff, [*_flags(diff.rules), "--rules", rules], [])
+    file = PurePath(diff.source.name or "names").with_suffix(".rules").name
+    command = _fix(diff, [*_edits(diff.rules), f"--rules {in_shell(file)}"], [])
     return Remedy(
         "If these are the same weights under other names, say which is which in a file\n"
-        f"such as {in_shell(rules)}, one `source -> target` a line.",
+        f"such as {in_shell(file)}, one `source -> target` a line.",
         (command,) if command else (),
     )
 
 
 def _command_and_line(diff: Diff, left: _Left) -> Remedy:
-    edits = _flags(diff.rules)
     dropped = [*left.unexpected, *left.unexpected_buffers]
     accepted: list[str] = []
     if _like(diff.target):
+        # Without flags the rules are found again, from the target.
+        edits = _edits(diff.rules) if diff.rules is not None and edit_flags(diff.rules) is not None else []
         accepted += ["--drop-unexpected"] if dropped else []
         accepted += [f"--allow shape-mismatch={in_shell(pattern)}" for pattern in _patterns(left.reshaped)]
         accepted += [f"--allow unfilled-target={in_shell(pattern)}" for pattern in _patterns(left.missing)]
     else:
-        for pattern in _patterns([*dropped, *left.reshaped]):
-            edits += ["--rule", f"{pattern} -> !drop"]
-    command = _fix(diff, edits, accepted) if edits or accepted else ""
+        edits = _edits(_and_without(diff.rules, [*dropped, *left.reshaped]))
+    command = _fix(diff, edits, accepted) if edits or accepted or diff.rules is not None else ""
     return Remedy(_lead(left), (command,) if command else (), _python(diff, left))
+
+
+def _and_without(rules: Rules | None, keys: Sequence[str]) -> Rules:
+    """Add a stage that drops keys, by the names that they have then."""
+    stages = [str(rules or "").strip(), "\n".join(f"{pattern} -> !drop" for pattern in _patterns(keys))]
+    return Rules.parse("\n---\n".join(filter(None, stages)))
 
 
 def _lead(left: _Left) -> str:
@@ -127,8 +133,7 @@ def _lead(left: _Left) -> str:
 def _python(diff: Diff, left: _Left) -> str:
     if left.missing or left.unexpected or left.reshaped or (diff.rules is None and not left.unexpected_buffers):
         return ""
-    stages = [str(diff.rules or "").strip(), "\n".join(f"{p} -> !drop" for p in _patterns(left.unexpected_buffers))]
-    rules = "\n---\n".join(filter(None, stages))
+    rules = str(_and_without(diff.rules, left.unexpected_buffers)).strip()
     if len(rules) <= _LONGEST_ARGUMENT:
         argument = f"rules={rules!r}"
     elif _like(diff.target) and not left.unexpected_buffers:
@@ -162,7 +167,7 @@ def _fix(diff: Diff, edits: Sequence[str], accepted: Sequence[str], word: str = 
     parts = [
         "ckptnames fix",
         path_in_shell(operand),
-        *map(in_shell, edits),
+        *edits,
         *([f"--like {path_in_shell(like)}"] if like else []),
         *accepted,
         f"-o {path_in_shell(_output(source.name, word))}",
@@ -180,8 +185,15 @@ def _output(source: str, word: str) -> PurePath:
     return path.with_name(f"{path.stem}.{word}{path.suffix}")
 
 
-def _flags(rules: Rules | None) -> list[str]:
-    return [] if rules is None else edit_flags(rules) or []
+def _edits(rules: Rules | None) -> list[str]:
+    """Spell rules for a shell: as flags, else as a file that the shell makes up."""
+    if rules is None or not len(rules):
+        return []
+    flags = edit_flags(rules)
+    if flags is not None:
+        return list(map(in_shell, flags))
+    lines = " ".join(map(in_shell, str(rules).strip().splitlines()))
+    return [f"--rules <(printf '%s\\n' {lines})"]
 
 
 def edit_flags(rules: Rules) -> list[str] | None:

@@ -6,6 +6,7 @@ The cases stand in the modules beside this one, by subject; the docstring of a c
 from __future__ import annotations
 
 import ast
+import inspect
 import pickle
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -15,7 +16,7 @@ import pytest
 
 from ckptnames import errors
 from ckptnames.errors import CkptnamesError
-from tests.errors.raising import AS_JSON, Case, ToldAsJson, all_cases, exit_code_of
+from tests.errors.raising import AS_JSON, Case, ToldAsJson, all_cases
 
 CASES = all_cases()
 PACKAGE = Path(errors.__file__).parent.parent
@@ -68,25 +69,29 @@ def _survives_a_pickle(error: CkptnamesError) -> None:
     assert (str(again), again.__dict__, again.args) == (str(error), error.__dict__, error.args)
 
 
-def test_json_says_the_same(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = caught(case)
-    again = tmp_path / "again"
-    again.mkdir()
-    monkeypatch.chdir(again)
+COMMANDS = [name for name, each in CASES.items() if "    command(" in inspect.getsource(each.act)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_json_says_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    case = CASES[name]
     context = copy_context()
     context.run(AS_JSON.set, True)
-    try:
+    with pytest.raises(ToldAsJson) as info:
         context.run(case.act)
-    except ToldAsJson as told:
-        assert told.exit_code == exit_code_of(error)
-        if told.exit_code == 2:
-            assert told.found == {"error": error.as_json()}
-        else:
-            assert told.found["written"] is None
-            assert error.code in {problem["code"] for problem in told.found["problems"]}
-    except CkptnamesError as same:
-        # Not a command, which the text above shows to be the same each time.
-        assert str(same) == str(error)
+    found = info.value.found
+    if issubclass(case.error, errors.PlanError):
+        assert (info.value.exit_code, found["written"]) == (1, None)
+        assert case.error.code in {problem["code"] for problem in found["problems"]}
+    else:
+        assert (info.value.exit_code, case.text) == (2, _retold(case, **found["error"]))
+
+
+def _retold(case: Case, code: str, message: str, where: str, help: str) -> str:
+    """Put the text together from the JSON; the evidence is not in it."""
+    head = [f"error[{code}]: {message}", *([f"  --> {where}"] if where else [])]
+    return "\n".join([*head, *case.text.split("\n")[len(head) : -1], f"  help: {help}"])
 
 
 def test_every_class_that_is_raised_has_a_case() -> None:
