@@ -278,34 +278,17 @@ def _is_plain(pattern: Pattern) -> bool:
 
 def _apart(left: Pattern, right: Pattern) -> bool:
     """Tell whether no key can match both, as far as the literal segments at either end show."""
-    ours, theirs = _segments(left), _segments(right)
+    ours, theirs = left.segments, right.segments
     if Stars() not in left.items and Stars() not in right.items and len(ours) != len(theirs):
         return True
     ends = ((ours, theirs), (ours[::-1], theirs[::-1]))
     return any(_differ(a, b) for a, b in ends)
 
 
-def _differ(ours: Sequence[str | None], theirs: Sequence[str | None]) -> bool:
+def _differ(ours: Sequence[str | Stars | None], theirs: Sequence[str | Stars | None]) -> bool:
     for a, b in zip(ours, theirs, strict=False):
-        if a == "**" or b == "**":
+        if isinstance(a, Stars) or isinstance(b, Stars):
             return False
         if a is not None and b is not None and a != b:
             return True
     return False
-
-
-def _segments(pattern: Pattern) -> list[str | None]:
-    """Give the literal segments, ``None`` where a slot stands, ``**`` for itself."""
-    found: list[str | None] = [""]
-    for item in pattern.items:
-        if isinstance(item, Stars):
-            found[-1] = "**"
-        elif isinstance(item, Literal):
-            for n, text in enumerate(item.text.split(".")):
-                if n:
-                    found.append(text)
-                elif found[-1] is not None and text:
-                    found[-1] += text
-        else:
-            found[-1] = None
-    return found

@@ -59,6 +59,27 @@ class Pattern:
         item = self.items[0]
         return item.text if len(self.items) == 1 and isinstance(item, Literal) else None
 
+    @property
+    def segments(self) -> list[str | Stars | None]:
+        """The segments from left to right: literal text, ``**``, or ``None`` where a slot stands.
+
+        >>> Pattern.parse("layers.{i:d}.**").segments
+        ['layers', None, Stars()]
+        """
+        found: list[str | Stars | None] = [""]
+        for item in self.items:
+            if isinstance(item, Stars):
+                found[-1] = item
+            elif isinstance(item, Literal):
+                first, *others = item.text.split(".")
+                last = found[-1]
+                if isinstance(last, str):
+                    found[-1] = last + first
+                found += others
+            else:
+                found[-1] = None
+        return found
+
     def match(self, key: str) -> Bindings | None:
         """Give what the slots hold where the pattern matches the whole of ``key``, else ``None``.
 
