@@ -79,9 +79,16 @@ def collisions(claims: Claims) -> Iterator[Problem]:
     for name, keys in claims.items():
         if len(keys) > 1:
             both = "both" if len(keys) == 2 else "all"
-            where = tuple(fate.where for fate in keys.values())
+            where = _where_they_meet(list(keys.values()))
             message = f"{len(keys)} source keys would {both} become '{name}'"
             yield Problem("key-collision", "error", message, tuple(keys), (name,), where)
+
+
+def _where_they_meet(fates: Sequence[Fate]) -> tuple[str, ...]:
+    """Give for each fate the line that decided it last before all had one name: later stages only carry it along."""
+    last = max((step.stage for fate in fates for step in fate.steps), default=0)
+    meeting = next(n for n in range(last + 1) if len({fate.after(n) for fate in fates}) == 1)
+    return tuple(fate.decided_by(meeting) for fate in fates)
 
 
 def idle_rules(rules: Rules, fates: Fates) -> list[Problem]:

@@ -98,6 +98,14 @@ class Fate(NamedTuple):
         """The last line that decided, as in ``llama.rules:4``; ``identity`` where none did."""
         return self.steps[-1].rule.where if self.steps else "identity"
 
+    def after(self, stage: int) -> str | None:
+        """Give the name as the stage, counted from 0, leaves it."""
+        return next((step.key for step in self.steps if step.stage > stage), self.name)
+
+    def decided_by(self, stage: int) -> str:
+        """Give the last line that decided up to the stage, as ``where`` does."""
+        return self._replace(steps=tuple(step for step in self.steps if step.stage <= stage)).where
+
 
 class Rules:
     """An ordered set of rules in stages. Immutable; ``Rules.parse(str(rules)) == rules``.
