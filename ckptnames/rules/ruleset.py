@@ -15,7 +15,8 @@ from ckptnames.rules.slots import Literal
 
 VERSION = "1"
 
-_HEADER = re.compile(r"#\s*ckptnames rules\s+(\S+)")
+# One word, or a number with anything behind it: `# ckptnames rules for llama` is a comment like any other.
+_HEADER = re.compile(r"#\s*ckptnames rules\s+(\S+(?=\s*$)|[0-9]\S*)")
 
 
 class Stage:
