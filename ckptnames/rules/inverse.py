@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ckptnames.errors import BadArithmetic, NotInvertible, RuleSyntax
@@ -13,6 +14,7 @@ from ckptnames.rules.ruleset import Rules, Stage
 from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Sum, Text
 
 _NO_HELP = "keep the file that the rules were applied to"
+_READ_ALIKE = "its results read like those of another line"
 _GIVE_KEYS = "name the keys that the rules were applied to: rules.inverse(keys)"
 
 
@@ -120,7 +122,7 @@ def _topological(
         if free is None:
             owner = flat[next(iter(waiting))][0]
             rule = next(move.rule for move in moves if move.rule is not None and id(move.rule) == owner)
-            raise NotInvertible(rule.where, str(rule), "its results read like those of another line", _NO_HELP)
+            raise NotInvertible(rule.where, str(rule), _READ_ALIKE, _NO_HELP)
         del waiting[free]
         yield free
 
@@ -229,11 +231,16 @@ def _inverse_of_all(stage: Stage) -> tuple[str, ...]:
     lines = tuple(map(str, turned))
     if len(stage.rules) == 1 and stage.rules[0].source.items == (Stars(),):
         return lines
-    sources = [_nameless(rule.source) for rule in stage.rules]
+    sources = {_nameless(rule.source) for rule in stage.rules}
+    results: set[str] = set()
     for rule, back in zip(stage.rules, turned, strict=True):
-        if _nameless(back.source) not in sources:
+        result = _nameless(back.source)
+        if result not in sources:
             reason = f"a key that reads like '{rule.targets[0]}' before would be taken for one that was renamed"
             raise NotInvertible(rule.where, str(rule), reason, _GIVE_KEYS)
+        if result in results:
+            raise NotInvertible(rule.where, str(rule), _READ_ALIKE, _NO_HELP)
+        results.add(result)
     for n, rule in enumerate(stage.rules):
         sides = rule.source, rule.targets[0]
         if not all(map(_is_plain, sides)) or not all(_apart(rule.source, r.source) for r in stage.rules[:n]):
@@ -249,15 +256,18 @@ def _turned_alone(rule: Rule) -> tuple[str, ...]:
 
 
 def _nameless(pattern: Pattern) -> str:
-    """Write a pattern so that patterns of the same keys are equal: slots by number."""
+    """Write a pattern so that patterns of the same keys are equal: slots by number, choices and sets in one order."""
     names: dict[str, int] = {}
     parts = []
     for item in pattern.items:
         if isinstance(item, Text | Digits | Choice):
-            number = names.setdefault(item.name, len(names))
-            parts.append(str(item).replace(item.name, f"s{number}", 1))
-        else:
-            parts.append(str(item))
+            renamed = f"s{names.setdefault(item.name, len(names))}"
+            item = replace(item, name=renamed)
+        if isinstance(item, Choice):
+            item = replace(item, texts=tuple(sorted(item.texts)))
+        elif isinstance(item, Members):
+            item = Members(tuple(sorted(item.members, key=str)))
+        parts.append(str(item))
     return "".join(parts)
 
 
