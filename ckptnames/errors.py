@@ -1171,14 +1171,10 @@ class UnmatchedRule(PlanError):
 
     def __init__(self, rules: Sequence[tuple[str, str, str]]) -> None:
         self.rules = tuple(rules)
-        where, rule, _ = rules[0]
-        cure = f"correct {where}, or end it with ` ?` if it may match nothing"
-        if "*" in rule.split(" -> ")[0].replace("**", ""):
-            cure = "write {p} for one segment, or ** for any number of them: a single * stands for itself"
         super().__init__(
             f"{_count(len(rules), 'rule')} match{'es' if len(rules) == 1 else ''} no key",
             evidence=[f"{where}   {rule}" + (f"   nearest: {near}" if near else "") for where, rule, near in rules],
-            help=f"{cure}. Nothing was written",
+            help=f"correct {rules[0][0]}, or end it with ` ?` if it may match nothing. Nothing was written",
         )
 
 

@@ -11,7 +11,6 @@ from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
-from ckptnames.rules.ruleset import Stage
 
 
 class Strip(NamedTuple):
@@ -39,25 +38,22 @@ def rules_of_edits(edits: Sequence[Edit], source: Manifest, target: Manifest | N
     >>> str(rules_of_edits([Strip("module.")], Manifest({"module.fc.bias": info}))).strip()
     'module.** -> **'
     """
-    stages: list[Stage] = []
+    stages: list[str] = []
     names = {key: key for key in source}
     for edit in edits:
         if isinstance(edit, Strip):
             _check_prefix(edit.prefix.rstrip("."), names, source, target)
-        rules = _rules(edit)
-        names = {key: after for key, before in names.items() if (after := rules(before)) is not None}
-        # Each rule keeps the file and line that it comes from.
-        stages += rules.stages
-    return Rules(stages)
+        stage = _stage(edit)
+        names = {key: after for key, before in names.items() if (after := stage(before)) is not None}
+        stages.append(str(stage).strip())
+    return Rules.parse("\n---\n".join(stages))
 
 
-def _rules(edit: Edit) -> Rules:
+def _stage(edit: Edit) -> Rules:
     if isinstance(edit, Rules):
         return edit
     prefix = ".".join(quoted(segment) for segment in edit.prefix.rstrip(".").split("."))
-    if isinstance(edit, Strip):
-        return Rules.parse(f"{prefix}.** -> **", name=f"--strip {edit.prefix}")
-    return Rules.parse(f"** -> {prefix}.**", name=f"--add {edit.prefix}")
+    return Rules.parse(f"{prefix}.** -> **" if isinstance(edit, Strip) else f"** -> {prefix}.**")
 
 
 def _check_prefix(prefix: str, names: dict[str, str], source: Manifest, target: Manifest | None) -> None:
