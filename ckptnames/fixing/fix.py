@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
@@ -15,7 +15,8 @@ from ckptnames.formats.reading import Readable, manifest_of, open_path
 from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.formats.writing import verify_payload, write
 from ckptnames.manifest import Manifest
-from ckptnames.rules import Pattern, Plan, Problem, Rules, plan
+from ckptnames.rules import Pattern, Plan, Rules, plan
+from ckptnames.rules.module_paths import Conflict
 
 Progress = Callable[[int, int], None]
 """Called with the bytes written so far and the bytes in all."""
@@ -38,6 +39,11 @@ class Prepared:
     def stale(self) -> tuple[tuple[str, int], ...]:
         """Other places in the file that still speak of the old names, each with how many."""
         return tuple(self.checkpoint.stale_names(self.renames))
+
+    @property
+    def module_conflicts(self) -> tuple[Conflict, ...]:
+        """Modules that become one, of which the file's ``_metadata`` says different things: one of these is lost."""
+        return tuple(self.checkpoint.module_conflicts(self.renames))
 
 
 def fix(
@@ -92,16 +98,7 @@ def prepare(
         allow=[(code, Pattern.parse(pattern)) for code, pattern in allow],
         drop_unexpected=drop_unexpected,
     )
-    ready = Prepared(checkpoint, planned, tuple(also))
-    return replace(ready, plan=replace(planned, problems=(*planned.problems, *_lost_modules(ready))))
-
-
-def _lost_modules(ready: Prepared) -> Iterator[Problem]:
-    if ready.plan.outcome != "ready":
-        return
-    for path, kept, left_out in ready.checkpoint.module_conflicts(ready.renames):
-        message = f"the modules '{kept}' and '{left_out}' both become '{path}', which keeps the _metadata of '{kept}'"
-        yield Problem("metadata-conflict", "warning", message, (kept, left_out), (path,))
+    return Prepared(checkpoint, planned, tuple(also))
 
 
 def _rules(edits: Sequence[Edit], source: Manifest, target: Manifest | None) -> Rules:
