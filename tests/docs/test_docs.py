@@ -16,7 +16,7 @@ behind the backticks says how:
 ``text``     A picture or a listing. It holds nothing that could be run.
 
 A second word is a file name: the text is also written there, for the commands below (``rules llama.rules``, ``json
-source.json``, ``text error.txt``). In ``error`` and ``console`` a line of ``...`` stands for any lines.
+source.json``, ``text error.txt``). In ``keys``, ``error`` and ``console`` a line of ``...`` stands for any lines.
 Fences under ``<!-- run: … -->`` install packages; ``.ci/run`` runs them.
 """
 

@@ -33,7 +33,7 @@ class TestText:
             Rules.load(path)
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(UnreadableRules, match="the rules cannot be read: No such file or directory"):
+        with pytest.raises(UnreadableRules, match="No such file or directory"):
             Rules.load(tmp_path / "nowhere.rules")
 
     def test_a_wrong_line_is_named(self) -> None:
@@ -79,11 +79,8 @@ class TestVersion:
     def test_another(self, version: str) -> None:
         with pytest.raises(UnknownRulesVersion) as caught:
             Rules.parse(f"# ckptnames rules {version}\nthis -> may => mean anything", name="a.rules")
-        assert str(caught.value) == (
-            f"error[rules-version]: rules of version '{version.split()[0]}'; this ckptnames reads version 1\n"
-            "  --> a.rules:1\n"
-            "  help: update ckptnames, or rewrite the file in version 1 and name that in its first line"
-        )
+        assert (caught.value.code, caught.value.where) == ("rules-version", "a.rules:1")
+        assert f"version '{version.split()[0]}'" in caught.value.message
 
     @pytest.mark.parametrize("text", ["# ckptnames rules for llama 2\na -> b", "\n# ckptnames rules 2\na -> b"])
     def test_prose_and_later_lines_are_comments(self, text: str) -> None:
