@@ -17,6 +17,10 @@ class Refused(Exception):
     """The rule stops at this key with an error."""
 
 
+class TooLarge(Exception):
+    """A number in the key may need a slot beyond ``TOP``: what the rule does is not known here."""
+
+
 class Way(dict[str, str]):
     """One way to match: text by slot name; sets by `set 0`, `set 1`; `**` by `** 0`, `** 1`; solved numbers too."""
 
@@ -75,6 +79,8 @@ def _solutions(rule: Rule, items: Sequence[Item], way: Way) -> list[Way]:
     unknown = sorted({name for one in sums for name in names_in(one)} - way.keys())
     spans = [range(typed[name].low, 1 + (TOP if (high := typed[name].high) is None else high)) for name in unknown]
     known = {name: int(text) for name, text in way.items() if text.isdigit()}
+    if unknown and any(int(text) > TOP // 2 - 2 for name, text in way.items() if name.startswith("sum ")):
+        raise TooLarge
     found = []
     for numbers in product(*spans):
         values = {**known, **dict(zip(unknown, numbers, strict=True))}
@@ -183,7 +189,7 @@ def _everywhere(rule: Rule, key: str) -> list[str] | None:
 
 
 def applied(rule: Rule, key: str) -> tuple[str, ...] | None:
-    """Say what a rule makes of a key; ``None`` where it does not match. Raises ``Refused``."""
+    """Say what a rule makes of a key; ``None`` where it does not match. Raises ``Refused``, ``TooLarge``."""
     items = rule.source.items
     n_stars = sum(isinstance(item, Stars) for item in items)
     around = isinstance(items[0], Stars) and isinstance(items[-1], Stars) and items[1:-1] != (Literal("."),)

@@ -215,9 +215,40 @@ def _small_target(draw: st.DrawFn, left: list[str]) -> str:
     return ".".join(parts or ["a"])
 
 
-crowded_keys = st.lists(
-    st.sampled_from(("a", "b", "ab", "aa", "0", "1", "12", "01", "a1", "1b", "2", "ba1")), min_size=1, max_size=5
-).map(".".join)
+_crowded_segments = st.sampled_from(("a", "b", "ab", "aa", "0", "1", "12", "01", "a1", "1b", "2", "ba1"))
+crowded_keys = st.lists(_crowded_segments, min_size=1, max_size=5).map(".".join)
+
+
+@st.composite
+def small_rules_and_keys(draw: st.DrawFn, n_rules: int = 1) -> tuple[list[Rule], list[str]]:
+    """Rules, and keys of which most match the left side of one."""
+    found = [draw(small_rules()) for _ in range(n_rules)]
+    keys = [_key_like(draw, draw(st.sampled_from(found)).source.items) for _ in range(4)]
+    return found, [*keys, draw(crowded_keys), draw(crowded_keys)]
+
+
+def _key_like(draw: st.DrawFn, items: tuple[Item, ...]) -> str:
+    texts: dict[str, str] = {}
+    parts = [_text_like(draw, item, texts) for item in items]
+    return re.sub(r"\.\.+", ".", "".join(parts)).strip(".") or "a"
+
+
+def _text_like(draw: st.DrawFn, item: Item, texts: dict[str, str]) -> str:
+    if isinstance(item, Literal):
+        return item.text
+    if isinstance(item, Stars):
+        return draw(st.one_of(st.just(""), crowded_keys))
+    if isinstance(item, Choice | Members):
+        return draw(st.sampled_from(item.texts if isinstance(item, Choice) else tuple(item)))
+    if isinstance(item, Text) and item.name in texts:
+        return texts[item.name]
+    drawn = draw(
+        _crowded_segments if isinstance(item, Text) else st.sampled_from(("0", "1", "2", "3", "7", "12", "01"))
+    )
+    if isinstance(item, Text):
+        texts[item.name] = drawn
+    return drawn
+
 
 _SIDES = ("a", "b", "{p}", "a{p}", "{i:d}", "{w:a|b}", "{a,b}", "**")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from ckptnames.errors import BadArithmetic
 from ckptnames.rules import Rule, Rules
-from tests.property.reference import Refused, applied
-from tests.property.strategies import crowded_keys, small_rules
+from tests.property.reference import Refused, TooLarge, applied
+from tests.property.strategies import small_rules_and_keys
 
 # Half of what is drawn is no rule.
 lenient = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
@@ -31,24 +30,28 @@ def expected(rule: Rule, key: str) -> tuple[str, ...] | str | None:
         return "refused"
 
 
-@lenient
-@given(small_rules(), st.lists(crowded_keys, min_size=8, max_size=8))
-def test_a_rule(rule: Rule, keys: Sequence[str]) -> None:
+@settings(lenient, max_examples=150)
+@given(small_rules_and_keys())
+def test_a_rule(found: tuple[list[Rule], list[str]]) -> None:
+    (rule,), keys = found
     for key in keys:
-        assert outcome(rule, key) == expected(rule, key), (str(rule), key)
+        with suppress(TooLarge):
+            assert outcome(rule, key) == expected(rule, key), (str(rule), key)
 
 
 @lenient
-@given(st.lists(small_rules(), min_size=2, max_size=3), st.lists(crowded_keys, min_size=4, max_size=4))
-def test_the_first_rule_that_matches_decides(found: Sequence[Rule], keys: Sequence[str]) -> None:
-    rules = Rules.parse("\n".join(map(str, found)))
+@given(small_rules_and_keys(n_rules=3))
+def test_the_first_rule_that_matches_decides(found: tuple[list[Rule], list[str]]) -> None:
+    lines, keys = found
+    rules = Rules.parse("\n".join(map(str, lines)))
     for key in keys:
-        wanted = next((names for names in (expected(rule, key) for rule in found) if names is not None), (key,))
-        try:
-            names: tuple[str, ...] | str = rules.targets(key)
-        except BadArithmetic:
-            names = "refused"
-        assert names == wanted, (str(rules), key)
+        with suppress(TooLarge):
+            wanted = next((names for names in (expected(rule, key) for rule in lines) if names is not None), (key,))
+            try:
+                names: tuple[str, ...] | str = rules.targets(key)
+            except BadArithmetic:
+                names = "refused"
+            assert names == wanted, (str(rules), key)
 
 
 @pytest.mark.parametrize(
