@@ -185,6 +185,23 @@ class TestTime:
         assert time.process_time() - start < 3  # 0.6 s on an idle machine
         assert len(names) == len(keys) == 90_000
 
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            "**.x{n}.** -> **.y{n}.** ?",
+            "**.x{n}.**.z.** -> **.y{n}.**.z.** ?",
+            "model.{{p}}.{{i:d}}.{{q}}.{{e:d}}.x{n}.{{r}} -> {{p}}.{{i}}.{{q}}.{{e}}.y{n}.{{r}} ?",
+            "**.x{n}_{{p}}.** -> **.y{n}.{{p}}.** ?",
+            "model.{{p}}.** -> y{n}.{{p}}.**",  # The first takes every key; the others are shadowed.
+        ],
+    )
+    def test_two_hundred_rules(self, rule: str) -> None:
+        keys = [f"model.layers.{i}.experts.{e}.w.weight" for i in range(40) for e in range(500)]
+        found = Rules.parse("\n".join(rule.format(n=n) for n in range(200)))
+        start = time.process_time()
+        plan(keys, found)
+        assert time.process_time() - start < 2  # 0.3 s on an idle machine; minutes where each rule is tried
+
 
 class TestInverse:
     """``inverse(rules(k)) == k`` for each key, or an error that names a line."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
+import torch
 
-from ckptnames.errors import CannotAllow, PlanError
+import ckptnames
+from ckptnames.errors import CannotAllow, CkptnamesError, PlanError
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Pattern, Plan, Rules, plan
 
@@ -346,3 +349,38 @@ class TestNothingToDo:
         assert plan(["a"], "").outcome == "nothing-to-do"
         assert plan([], "").outcome == "nothing-to-do"
         assert stops(plan([], "", ["a"])) == "unfilled-target"
+
+
+class TestWhateverACallerHolds:
+    """``ckptnames.plan`` takes paths, manifests, models, state dicts, or keys alone."""
+
+    def test_shapes_of_a_state_dict_are_known(self) -> None:
+        made = ckptnames.plan({"a": torch.zeros(2)}, "a -> b", {"b": torch.zeros(3)})
+        assert codes(made) == ["shape-mismatch"]
+
+    def test_a_model(self) -> None:
+        model = torch.nn.Sequential(torch.nn.Linear(2, 3))
+        made = ckptnames.plan(torch.nn.DataParallel(model), "module.** -> **", model)
+        assert (made.outcome, made.problems) == ("ready", ())
+
+    def test_a_path_is_a_file_and_not_its_letters(self, tmp_path: Path) -> None:
+        torch.save({"module.w": torch.zeros(2)}, tmp_path / "a.pt")
+        assert ckptnames.plan(str(tmp_path / "a.pt"), "module.** -> **").mapping == {"w": "module.w"}
+        with pytest.raises(CkptnamesError, match="no-such-path"):
+            ckptnames.plan(str(tmp_path / "b.pt"), "module.** -> **")
+
+    def test_the_container_that_fits_the_target(self, tmp_path: Path) -> None:
+        torch.save(
+            {"big": {f"b.{n}": torch.zeros(1) for n in range(5)}, "small": {"w": torch.zeros(2)}}, tmp_path / "a.pt"
+        )
+        path = tmp_path / "a.pt"
+        assert ckptnames.plan(path, "w -> x ?").source.container == "big"
+        assert ckptnames.plan(path, "w -> x ?", {"w": torch.zeros(2)}).source.container == "small"
+        assert list(ckptnames.plan(f"{path}#small", "w -> x").mapping) == ["x"]
+
+    def test_keys(self) -> None:
+        assert ckptnames.plan((key for key in ("a", "b")), "a -> c", ["c", "b"]).problems == ()
+
+    def test_patterns_as_text(self) -> None:
+        source, target = {"head.w": torch.zeros(2)}, {"head.w": torch.zeros(3)}
+        assert ckptnames.plan(source, "", target, allow=[("shape-mismatch", "head.**")]).dropped == ("head.w",)
