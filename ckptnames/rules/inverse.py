@@ -166,7 +166,8 @@ def turned_round(rule: Rule) -> tuple[str, ...]:
         else:
             back.append(item)
     others = [Pattern([_typed(item, types, choices) for item in other.items]) for other in rule.targets[1:]]
-    return f"{turned} -> {Pattern(back)}", *(f"{other} -> {DROP}" for other in others)
+    optional = " ?" if rule.optional else ""
+    return f"{turned} -> {Pattern(back)}{optional}", *(f"{other} -> {DROP}{optional}" for other in others)
 
 
 def _typed(item: Item, types: Mapping[str, Digits], choices: Mapping[str, Choice]) -> Item:

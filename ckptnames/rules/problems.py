@@ -10,6 +10,7 @@ from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
     BadArithmetic,
     KeyCollision,
+    KeyTooLong,
     OpenKey,
     PlanError,
     ShadowedRule,
@@ -135,7 +136,7 @@ def _takers(idle: Sequence[Rule], decided: Mapping[str, Sequence[str]]) -> dict[
 def _matches(rule: Rule, name: str) -> bool:
     try:
         return rule.apply(name) is not None
-    except BadArithmetic:
+    except (BadArithmetic, KeyTooLong):
         return True
 
 

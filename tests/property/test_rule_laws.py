@@ -196,11 +196,11 @@ class TestTime:
         ],
     )
     def test_two_hundred_rules(self, rule: str) -> None:
-        keys = [f"model.layers.{i}.experts.{e}.w.weight" for i in range(40) for e in range(500)]
+        keys = [f"model.layers.{i}.experts.{e}.w.weight" for i in range(20) for e in range(500)]
         found = Rules.parse("\n".join(rule.format(n=n) for n in range(200)))
         start = time.process_time()
         plan(keys, found)
-        assert time.process_time() - start < 2  # 0.3 s on an idle machine; minutes where each rule is tried
+        assert time.process_time() - start < 2  # 0.2 s on an idle machine; a minute where each rule is tried
 
 
 class TestInverse:

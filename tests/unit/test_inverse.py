@@ -73,6 +73,9 @@ class TestOnGivenKeys:
     def test_a_line_that_no_key_meets_loses_nothing(self) -> None:
         assert undone("a -> b\nold.** -> !drop ?", "a") == "b -> a\n"
 
+    def test_what_may_match_nothing_may_do_so_on_the_way_back(self) -> None:
+        assert undone("a -> b & c ?", "a") == "b -> a ?\nc -> !drop ?\n"
+
     def test_text_that_needs_quotes(self) -> None:
         assert undone('{i:d}" conv".w -> {i}_conv.w', "0 conv.w") == '{i:d}_conv.w -> {i}" conv".w\n'
 

@@ -138,6 +138,10 @@ class TestIdleRules:
     def test_a_rule_that_would_leave_an_empty_key_does_not_match(self) -> None:
         assert codes(plan(["module", "b"], "b -> c\nmodule.** -> **")) == ["unmatched-rule"]
 
+    def test_a_key_too_long_for_a_rule_that_is_never_asked(self) -> None:
+        made = plan(["b" + "a" * 10_000], "{p} -> x\n{p}{q}{p}b -> y")
+        assert codes(made) == ["shadowed-rule"]
+
     def test_a_source_known_in_part_proves_nothing(self) -> None:
         assert plan(manifest(["a"], partial=True), "a -> b\ntypo -> c").problems == ()
 

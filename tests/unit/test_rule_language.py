@@ -352,6 +352,13 @@ class TestArithmetic:
             made("a.{i+1} -> b.{i:d}", "a.007")
         assert made("a.{i:d} -> b.{i+1}", "a.0") == "b.1"
 
+    def test_numbers_have_eighteen_digits_at_most(self) -> None:
+        assert made("a.{i:d} -> b.{i+1}", "a." + "9" * 18) == "b.1" + "0" * 18
+        with pytest.raises(BadArithmetic, match="computes with a number of 19 digits"):
+            made("a.{i:d} -> b.{i+1}", "a." + "9" * 19)
+        assert made("a.{i+1} -> b.{i:d}", "a." + "9" * 19) is None
+        assert made("a.{i:d} -> b.{i}", "a." + "9" * 30) == "b." + "9" * 30
+
     def test_a_slot_that_is_no_number(self) -> None:
         cure = "type the slot on the left: {i:d}"
         refuses("a.{i} -> b.{i+1}", "           ~~~~^", "arithmetic over 'i', which is no digit slot", cure)
