@@ -18,9 +18,6 @@ _MOST_SPELLED_OUT = 200
 _MOST_STATES = 200_000
 """Only slots that stand twice can make a search longer than its pattern times the key."""
 
-_MOST_STATES = 200_000
-"""Only slots that stand twice can make a search longer than its pattern times the key."""
-
 _LONGEST_FOR_REGEX = 400
 """A regular expression that has to try several places takes a power of the length; a longer key is searched."""
 
