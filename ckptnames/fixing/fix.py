@@ -16,7 +16,6 @@ from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.formats.writing import verify_payload, write
 from ckptnames.manifest import Manifest
 from ckptnames.rules import Pattern, Plan, Rules, plan
-from ckptnames.rules.module_paths import Conflict
 
 Progress = Callable[[int, int], None]
 """Called with the bytes written so far and the bytes in all."""
@@ -39,11 +38,6 @@ class Prepared:
     def stale(self) -> tuple[tuple[str, int], ...]:
         """Other places in the file that still speak of the old names, each with how many."""
         return tuple(self.checkpoint.stale_names(self.renames))
-
-    @property
-    def module_conflicts(self) -> tuple[Conflict, ...]:
-        """Modules that become one, of which the file's ``_metadata`` says different things: one of these is lost."""
-        return tuple(self.checkpoint.module_conflicts(self.renames))
 
 
 def fix(

@@ -10,7 +10,6 @@ from pathlib import Path
 from ckptnames.errors import CannotRewrite, NoSuchContainer
 from ckptnames.formats.pieces import Piece
 from ckptnames.manifest import ContainerInfo, Manifest, Storage, TensorInfo
-from ckptnames.rules.module_paths import Conflict
 
 Renames = Mapping[str, Sequence[str]]
 """For each key of a container the keys it becomes: none drops it, one renames or keeps it, two tie it under both."""
@@ -99,10 +98,6 @@ class Checkpoint:
 
     def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:  # noqa: ARG002
         """Say where else in the file strings are keys that the renames change, each place with how many."""
-        return []
-
-    def module_conflicts(self, renames: Mapping[str, Renames]) -> list[Conflict]:  # noqa: ARG002
-        """Find the modules that become one, where the file says different things of them: one of these is lost."""
         return []
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import dumps
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ckptnames.errors import (
     FileError,
@@ -32,10 +32,9 @@ from ckptnames.formats.pieces import Piece, Slice, merged
 from ckptnames.formats.symbols import Dict, Global, Object, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
-from ckptnames.formats.torch_rewrite import module_conflicts, rewritten_pickle, stale_names
+from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import Storage
-from ckptnames.rules.module_paths import Conflict
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _LENGTH_BYTES = 8
@@ -81,16 +80,9 @@ class TorchLegacy(Checkpoint):
 
     def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
         """Say where else in the file strings are keys that the renames change."""
-        return stale_names(self, *self._read(), renames)
-
-    def module_conflicts(self, renames: Mapping[str, Renames]) -> list[Conflict]:
-        """Find the modules that become one, where ``_metadata`` says different things of them."""
-        return module_conflicts(*self._read(), renames)
-
-    def _read(self) -> tuple[Any, TensorReader]:
         with mapped(self.path) as data:
             value = read_pickle(data, self.sections.object, where=f"{self.path}").value
-            return value, _reader(self.path, self._storages(data))
+            return stale_names(self, value, _reader(self.path, self._storages(data)), renames)
 
     def _storages(self, data: Buffer) -> dict[str, Storage]:
         reading = read_pickle(data, self.sections.object, where=f"{self.path}")

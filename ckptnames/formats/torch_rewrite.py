@@ -13,7 +13,7 @@ from ckptnames.formats.containers import Found, quoted, survey
 from ckptnames.formats.pickle_machine import read_pickle
 from ckptnames.formats.symbols import Dict, Object, Text
 from ckptnames.formats.torch_tensors import TensorReader
-from ckptnames.rules.module_paths import Conflict, renamed_modules
+from ckptnames.rules.module_paths import renamed_modules
 
 Place = tuple[str, ...]
 
@@ -60,22 +60,14 @@ def _in_container(found: Found, planned: Renames, path: Path) -> Iterator[tuple[
     for key, _ in found.value.items:
         if isinstance(key, Text) and key in found.tensors and planned.get(key, (key,)) != (key,):
             yield key.start, tuple(planned[key])
-    modules = [key for key, _ in _metadata(found) if isinstance(key, Text)]
-    paths, _ = renamed_modules(modules, _names(found, planned))
-    for module in modules:
-        if paths.get(module, (module,)) != (module,):
-            yield module.start, paths[module]
-
-
-def _metadata(found: Found) -> Sequence[tuple[Any, Any]]:
-    """Give what the container knows of its modules, by path."""
-    state = found.value.state
-    metadata = state.get("_metadata") if type(state) is Dict else None
-    return metadata.items if type(metadata) is Dict else ()
-
-
-def _names(found: Found, planned: Renames) -> Renames:
-    return {key: planned.get(key, (key,)) for key in found.tensors}
+    metadata = found.value.state.get("_metadata") if type(found.value.state) is Dict else None
+    if type(metadata) is Dict:
+        modules = [key for key, _ in metadata.items if isinstance(key, Text)]
+        names = {key: planned.get(key, (key,)) for key in found.tensors}
+        paths, _ = renamed_modules(modules, names)
+        for module in modules:
+            if paths.get(module, (module,)) != (module,):
+                yield module.start, paths[module]
 
 
 def planned_keys(found: Found, planned: Renames) -> list[Any]:
@@ -156,24 +148,6 @@ def stale_names(
             where = quoted(place[: max(depth, 1)])
             counts[where] = counts.get(where, 0) + 1
     return list(counts.items())
-
-
-def module_conflicts(value: Any, reader: TensorReader, renames: Mapping[str, Renames]) -> list[Conflict]:
-    """Find the modules that become one, where ``_metadata`` says different things of them: one of these is lost."""
-    conflicts: list[Conflict] = []
-    for found in survey(value, reader).containers:
-        known = {key: _plain(said) for key, said in _metadata(found) if isinstance(key, str)}
-        if found.name in renames and known:
-            _, several = renamed_modules(known, _names(found, renames[found.name]))
-            conflicts += [one for one in several if known[one.kept] != known[one.left_out]]
-    return conflicts
-
-
-def _plain(said: Any) -> object:
-    """Give what can be compared without following a pickle's values to any depth."""
-    if type(said) is Dict and all(isinstance(part, str | int | None) for item in said.items for part in item):
-        return sorted(said.items, key=repr)
-    return id(said)
 
 
 def _depth(name: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ckptnames.errors import StorageNotThere, UnsupportedFormat
 from ckptnames.formats import zip_edit
@@ -14,11 +13,10 @@ from ckptnames.formats.pickle_machine import LIMITS, no_collection, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
-from ckptnames.formats.torch_rewrite import module_conflicts, rewritten_pickle, stale_names
+from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.formats.zip_directory import Directory, Entry, read_directory, read_record
 from ckptnames.manifest import Storage
-from ckptnames.rules.module_paths import Conflict
 
 _PICKLE = "/data.pkl"
 _ALIGNMENT = 64
@@ -57,18 +55,11 @@ class TorchZip(Checkpoint):
 
     def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
         """Say where else in the file strings are keys that the renames change."""
-        return stale_names(self, *self._read(), renames)
-
-    def module_conflicts(self, renames: Mapping[str, Renames]) -> list[Conflict]:
-        """Find the modules that become one, where ``_metadata`` says different things of them."""
-        return module_conflicts(*self._read(), renames)
-
-    def _read(self) -> tuple[Any, TensorReader]:
         assert self.directory is not None
+        reader = tensor_reader(self.path, self.directory, self.folder)
         with mapped(self.path) as data:
             pickle = read_record(data, self.pickle, LIMITS.pickle_bytes, self.path)
-        reader = tensor_reader(self.path, self.directory, self.folder)
-        return read_pickle(pickle, where=f"{self.path}").value, reader
+        return stale_names(self, read_pickle(pickle, where=f"{self.path}").value, reader, renames)
 
     def _alignment(self, data: Buffer) -> int:
         assert self.directory is not None

@@ -36,9 +36,6 @@ def _lines(ready: Prepared, written: Path | None) -> Iterator[str]:
         if len(plan.dropped) > _MOST_LISTED:
             yield f"  … and {len(plan.dropped) - _MOST_LISTED:,} more"
     yield from _notes(plan)
-    for path, kept, lost in ready.module_conflicts:
-        both = f"'{shown(kept)}' and '{shown(lost)}' both become '{shown(path)}'"
-        yield f"note: the modules {both}, which keeps the _metadata of the first"
     for place, n in ready.stale:
         where = shown(place)
         yield f"note: '{where}' still holds {counted(n, 'old name')}; --also {shlex.quote(where)} renames it too"

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 
 import ckptnames
-from ckptnames.cli.main import cli
 from ckptnames.rules import Rules
 from ckptnames.rules.module_paths import Conflict, renamed_modules
 
@@ -145,23 +143,3 @@ class TestConflicts:
         names = {"a.w": ("c.w",), "b.x.w": ("c.y.w",)}
         found, conflicts = renamed_modules(["a.y", "b.x"], names)
         assert (found, conflicts) == ({"a.y": (), "b.x": ("c.y",)}, [Conflict("c.y", "b.x", "a.y")])
-
-    def test_it_is_said_where_the_versions_differ(self, tmp_path: Path) -> None:
-        model = nn.Sequential(OrderedDict(a=nn.Linear(2, 2, bias=False), b=nn.BatchNorm1d(2)))
-        said = self.said_of(model, "a.weight -> c.weight\nb.weight -> c.scale\nb.** -> c.**", tmp_path)
-        assert "note: the modules 'a' and 'b' both become 'c', which keeps the _metadata of the first\n" in said
-        assert metadata(torch.load(tmp_path / "b.pt")) == {"": {"version": 1}, "c": {"version": 1}}
-
-    def test_it_is_no_news_where_they_agree(self, tmp_path: Path) -> None:
-        model = nn.Sequential(OrderedDict(a=nn.Linear(2, 2, bias=False), b=nn.Linear(2, 2)))
-        said = self.said_of(model, "a.weight -> c.weight\nb.bias -> c.bias", tmp_path)
-        assert "note" not in said
-
-    @staticmethod
-    def said_of(model: nn.Module, rules: str, folder: Path) -> str:
-        source, out = str(folder / "a.pt"), str(folder / "b.pt")
-        torch.save(state(model), source)
-        (folder / "a.rules").write_text(rules)
-        ran = CliRunner().invoke(cli, ["fix", source, "--rules", str(folder / "a.rules"), "-o", out])
-        assert ran.exit_code == 0, ran.output
-        return ran.stderr
