@@ -11,7 +11,7 @@ from ckptnames.rules.arithmetic import names_in
 from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.rule import DROP, Rule
 from ckptnames.rules.ruleset import Rules, Stage
-from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Sum, Text
+from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Sum, Text, texts_of
 
 _NO_HELP = "keep the file that the rules were applied to"
 _READ_ALIKE = "its results read like those of another line"
@@ -187,18 +187,13 @@ def _check_turnable(rule: Rule) -> None:
     if sum(isinstance(i, Members) for i in source) != sum(isinstance(i, Members) for i in target):
         raise refuse("a set of the source is not in the target")
     for item in target:
-        texts = _texts(item)
-        if len(set(texts)) < len(texts):
+        if isinstance(item, Choice | Members) and item.repeated() is not None:
             raise refuse(f"{item} gives several choices one name")
     if _removes_segments(source, target):
         raise refuse("where the removed segments stood is not in the target")
     for other in rule.targets[1:]:
         if any(isinstance(item, Sum) for item in other.items):
             raise refuse("arithmetic in a second target")
-
-
-def _texts(item: Item) -> tuple[str, ...]:
-    return item.texts if isinstance(item, Choice) else tuple(item) if isinstance(item, Members) else ()
 
 
 def _slots(items: Sequence[Item]) -> set[str]:
@@ -279,7 +274,7 @@ def _is_plain(pattern: Pattern) -> bool:
         if isinstance(item, Literal):
             segments += [0] * item.text.count(".")
         elif isinstance(item, Sum) or (
-            isinstance(item, Choice | Members) and any("." in text for text in _texts(item))
+            isinstance(item, Choice | Members) and any("." in text for text in texts_of(item))
         ):
             return False
         elif not isinstance(item, Stars):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -143,3 +144,11 @@ class TestConflicts:
         names = {"a.w": ("c.w",), "b.x.w": ("c.y.w",)}
         found, conflicts = renamed_modules(["a.y", "b.x"], names)
         assert (found, conflicts) == ({"a.y": (), "b.x": ("c.y",)}, [Conflict("c.y", "b.x", "a.y")])
+
+
+def test_a_key_of_ten_thousand_segments() -> None:
+    keys = [".".join("m" * 10_000) + f".{n}.w" for n in range(50)]
+    start = time.process_time()
+    found, _ = renamed_modules(["", "m", "m.m"], {key: (f"x.{key}",) for key in keys})
+    assert time.process_time() - start < 1  # a path for each of the segments would be a gigabyte of text
+    assert found == {"": ("x",), "m": ("x.m",), "m.m": ("x.m.m",)}
