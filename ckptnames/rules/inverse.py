@@ -237,9 +237,10 @@ def _inverse_of_all(stage: Stage) -> tuple[str, ...]:
         if result in results:
             raise NotInvertible(rule.where, str(rule), _READ_ALIKE, _NO_HELP)
         results.add(result)
+    segments = [rule.source.segments for rule in stage.rules]
     for n, rule in enumerate(stage.rules):
         sides = rule.source, rule.targets[0]
-        if not all(map(_is_plain, sides)) or not all(_apart(rule.source, r.source) for r in stage.rules[:n]):
+        if not all(map(_is_plain, sides)) or not all(_apart(segments[n], other) for other in segments[:n]):
             raise NotInvertible(rule.where, str(rule), "it cannot be proved for every key", _GIVE_KEYS)
     return lines
 
@@ -282,16 +283,18 @@ def _is_plain(pattern: Pattern) -> bool:
     return max(segments) <= 1 and sum(isinstance(item, Stars) for item in pattern.items) <= 1
 
 
-def _apart(left: Pattern, right: Pattern) -> bool:
-    """Tell whether no key can match both, as far as the literal segments at either end show."""
-    ours, theirs = left.segments, right.segments
-    if Stars() not in left.items and Stars() not in right.items and len(ours) != len(theirs):
+Segments = Sequence[str | Stars | None]
+
+
+def _apart(ours: Segments, theirs: Segments) -> bool:
+    """Tell whether no key can match two patterns, as far as the literal segments at either end show."""
+    if Stars() not in ours and Stars() not in theirs and len(ours) != len(theirs):
         return True
     ends = ((ours, theirs), (ours[::-1], theirs[::-1]))
     return any(_differ(a, b) for a, b in ends)
 
 
-def _differ(ours: Sequence[str | Stars | None], theirs: Sequence[str | Stars | None]) -> bool:
+def _differ(ours: Segments, theirs: Segments) -> bool:
     for a, b in zip(ours, theirs, strict=False):
         if isinstance(a, Stars) or isinstance(b, Stars):
             return False

@@ -23,7 +23,9 @@ from ckptnames.rules.slots import (
 )
 
 _QUOTE = r'"(?:[^"\\]|\\.)*"'
-_PROTECTED = re.compile(rf'{_QUOTE}|\{{(?:{_QUOTE}|[^"{{}}])*\}}|(?P<comment>(?:^|(?<=\s))#.*)', re.DOTALL)
+_PROTECTED = re.compile(
+    rf'{_QUOTE}|\{{(?:{_QUOTE}|[^"{{}}])*\}}|(?P<comment>(?:^|(?<=\s))#.*)|(?P<unclosed>".*)', re.DOTALL
+)
 _PLAIN = re.compile(r'[^"{}\[\]&!|*]+')
 _PIECE = re.compile(rf"{_QUOTE}|[^\"]")
 _TYPED = re.compile(rf"\s*({SLOT_NAME.pattern})\s*:(.*)", re.DOTALL)
@@ -74,8 +76,8 @@ def bare(text: str) -> str:
     for found in _PROTECTED.finditer(text):
         parts.append(text[at : found.start()])
         at = found.end()
-        if found["comment"] is not None:
-            return "".join(parts)
+        if found.lastgroup:
+            return "".join([*parts, found["unclosed"] or ""])
         parts.append("\0" * (at - found.start()))
     return "".join([*parts, text[at:]])
 

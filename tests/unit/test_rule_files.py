@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ class TestText:
             "          ^\n"
             "  help: write as many `**` on the right as on the left: the n-th stands for what the n-th found"
         )
+
+    def test_a_quote_of_forty_thousand_signs_that_stays_open(self) -> None:
+        start = time.process_time()
+        with pytest.raises(RuleSyntax, match="this quote is not closed"):
+            Rules.parse('"' + r"\"" * 20_000 + " -> b")
+        assert time.process_time() - start < 2
 
     def test_other_line_separators_are_text(self) -> None:
         assert Rules.parse('"a\u2028b" -> c').targets("a\u2028b") == ("c",)
