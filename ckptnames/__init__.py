@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from ckptnames.diffs import Diff, diff
     from ckptnames.errors import CkptnamesError
     from ckptnames.fixing.fix import fix
+    from ckptnames.fixing.planning import plan
     from ckptnames.formats.reading import read
     from ckptnames.loading.remap import remap
     from ckptnames.manifest import Manifest, TensorInfo
-    from ckptnames.rules import Plan, Rules, plan
+    from ckptnames.rules import Plan, Rules
 
 __version__ = "0.1.0"
 
@@ -44,7 +45,7 @@ _HOMES = {
     "TensorInfo": "ckptnames.manifest",
     "diff": "ckptnames.diffs",
     "fix": "ckptnames.fixing.fix",
-    "plan": "ckptnames.rules",
+    "plan": "ckptnames.fixing.planning",
     "read": "ckptnames.formats.reading",
     "remap": "ckptnames.loading.remap",
 }

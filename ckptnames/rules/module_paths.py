@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptnames.keys import join
@@ -38,8 +38,10 @@ def renamed_modules(
     >>> renamed_modules(["", "module", "module.fc"], {"module.fc.weight": ["fc.weight"]})[0]
     {'': (), 'module': ('',), 'module.fc': ('fc',)}
     """
-    own, below, dropped = _evidence(names)
     listed = list(modules)
+    own, below, dropped = _evidence(
+        names, deepest=max((module.count(".") + 1 for module in listed if module), default=0)
+    )
     places: dict[str, _Place] = {}
     for module in sorted(listed, key=lambda path: path.count(".") if path else -1):
         if module in own:
@@ -56,8 +58,8 @@ def renamed_modules(
 Found = dict[str, dict[str, None]]
 
 
-def _evidence(names: Mapping[str, Sequence[str]]) -> tuple[Found, Found, set[str]]:
-    """Read off every key what it says of the modules above it.
+def _evidence(names: Mapping[str, Sequence[str]], deepest: int) -> tuple[Found, Found, set[str]]:
+    """Read off every key what it says of the modules above it, down to a depth of ``deepest`` segments.
 
     ``fc.weight`` that becomes ``a.fc.weight`` says that ``fc`` becomes ``a.fc``, and the root ``a``. A key with a new
     last segment says something of its own module only, and only if no other key does.
@@ -65,35 +67,43 @@ def _evidence(names: Mapping[str, Sequence[str]]) -> tuple[Found, Found, set[str
     own: Found = {}
     weak: Found = {}
     below: Found = {}
+    kept: set[str] = set()
     touched: set[str] = set()
     for key, targets in names.items():
-        touched.update(_modules_above(key))
+        above = list(_modules_above(key, deepest))
+        touched.update(above)
+        if targets:
+            kept.update(above)
+        module = key.rpartition(".")[0]
         for target in targets:
-            module, _, leaf = key.rpartition(".")
-            new_module, _, new_leaf = target.rpartition(".")
-            (own if leaf == new_leaf else weak).setdefault(module, {})[new_module] = None
-            if leaf != new_leaf:
-                continue
-            while module:
-                module, _, segment = module.rpartition(".")
-                new_module, _, new_segment = new_module.rpartition(".")
-                if segment != new_segment:
-                    break
-                below.setdefault(module, {})[new_module] = None
+            for path in above:
+                moved = _moved(path, key, target)
+                if moved is not None:
+                    (own if path == module else below).setdefault(path, {})[moved] = None
+                elif path == module:
+                    weak.setdefault(module, {})[target.rpartition(".")[0]] = None
     for module, paths in weak.items():
         own.setdefault(module, paths)
     # Where the keys below disagree, the module is no longer one.
     below = {module: paths for module, paths in below.items() if len(paths) == 1}
-    kept = {module for key, targets in names.items() if targets for module in _modules_above(key)}
     return own, below, touched - kept
 
 
-def _modules_above(key: str) -> Iterable[str]:
+def _modules_above(key: str, deepest: int) -> Iterator[str]:
     yield ""
     at = key.find(".")
-    while at >= 0:
+    for _ in range(deepest):
+        if at < 0:
+            return
         yield key[:at]
         at = key.find(".", at + 1)
+
+
+def _moved(module: str, key: str, target: str) -> str | None:
+    """Give the new path of a module, where what stands behind it in the key stands at the end of the target too."""
+    dotted = f".{target}"
+    rest = key[len(module) :] if module else f".{key}"
+    return dotted[1 : -len(rest)] if dotted.endswith(rest) else None
 
 
 def _from_above(module: str, own: Found, below: Found) -> _Place:

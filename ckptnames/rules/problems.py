@@ -10,6 +10,7 @@ from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
     BadArithmetic,
     KeyCollision,
+    KeyTooLong,
     OpenKey,
     PlanError,
     ShadowedRule,
@@ -81,9 +82,16 @@ def collisions(claims: Claims) -> Iterator[Problem]:
     for name, keys in claims.items():
         if len(keys) > 1:
             both = "both" if len(keys) == 2 else "all"
-            where = tuple(fate.where for fate in keys.values())
+            where = _where_they_meet(list(keys.values()))
             message = f"{len(keys)} source keys would {both} become '{name}'"
             yield Problem("key-collision", "error", message, tuple(keys), (name,), where)
+
+
+def _where_they_meet(fates: Sequence[Fate]) -> tuple[str, ...]:
+    """Give for each fate the line that decided it last before all had one name: later stages only carry it along."""
+    last = max((step.stage for fate in fates for step in fate.steps), default=0)
+    meeting = next(n for n in range(last + 1) if len({fate.after(n) for fate in fates}) == 1)
+    return tuple(fate.decided_by(meeting) for fate in fates)
 
 
 def idle_rules(rules: Rules, fates: Fates) -> list[Problem]:
@@ -92,37 +100,45 @@ def idle_rules(rules: Rules, fates: Fates) -> list[Problem]:
     unmatched: list[Problem] = []
     shadowed: list[Problem] = []
     for number, stage in enumerate(rules.stages):
-        idle = {id(rule): rule for rule in stage.rules if id(rule) not in used and not rule.optional}
-        takers = _takers(stage, idle, _decided_in(number, fates)) if idle else {}
-        for n, rule in idle.items():
-            if n in takers:
-                shadowed.append(_shadowed(rule, list(takers[n])))
+        idle = [rule for rule in stage.rules if id(rule) not in used and not rule.optional]
+        takers = _takers(idle, _decided_in(number, fates)) if idle else {}
+        for rule in idle:
+            if id(rule) in takers:
+                shadowed.append(_shadowed(rule, takers[id(rule)]))
             else:
                 message = f"'{rule}' matches no key"
                 unmatched.append(Problem("unmatched-rule", "error", message, where=(rule.where,), rule=str(rule)))
     return [*unmatched, *shadowed]
 
 
-def _decided_in(number: int, fates: Fates) -> dict[str, str]:
-    """Give the names that a stage decides, as they come in, each with the line that does."""
-    steps = (step for found in fates.values() for fate in found for step in fate.steps)
-    return {step.key: step.rule.where for step in steps if step.stage == number}
+def _decided_in(number: int, fates: Fates) -> dict[str, list[str]]:
+    """For each line that decides in a stage the names that it does, as they come in."""
+    found: dict[str, list[str]] = {}
+    for fate in (fate for several in fates.values() for fate in several):
+        for step in fate.steps:
+            if step.stage == number:
+                found.setdefault(step.rule.where, []).append(step.key)
+    return found
 
 
-def _takers(stage: Stage, idle: Mapping[int, Rule], decided: Mapping[str, str]) -> dict[int, dict[str, None]]:
+def _takers(idle: Sequence[Rule], decided: Mapping[str, Sequence[str]]) -> dict[int, list[str]]:
     """For each idle rule that matches something, the lines that come before it there."""
-    takers: dict[int, dict[str, None]] = {}
-    for name, where in decided.items():
-        for rule in stage.candidates(name):
-            if id(rule) in idle and _matches(rule, name):
-                takers.setdefault(id(rule), {})[where] = None
+    takers: dict[int, list[str]] = {}
+    for where, names in decided.items():
+        waiting = Stage(idle)
+        for name in names:
+            taken = {id(rule) for rule in waiting.candidates(name) if _matches(rule, name)}
+            if taken:
+                for rule in taken:
+                    takers.setdefault(rule, []).append(where)
+                waiting = Stage(rule for rule in waiting.rules if id(rule) not in taken)
     return takers
 
 
 def _matches(rule: Rule, name: str) -> bool:
     try:
         return rule.apply(name) is not None
-    except BadArithmetic:
+    except (BadArithmetic, KeyTooLong):
         return True
 
 

@@ -12,7 +12,7 @@ from ckptnames.rules.checks import checked
 from ckptnames.rules.lexer import Line, Span, bare, items, sides, targets, trimmed
 from ckptnames.rules.matching import Match, Matcher, TooManySteps, spelled
 from ckptnames.rules.pattern import Pattern
-from ckptnames.rules.slots import Item, Literal, Stars, quoted
+from ckptnames.rules.slots import Item, Stars, quoted
 
 DROP = "!drop"
 OPEN = "!open"
@@ -135,10 +135,6 @@ def _action(line: Line, right: Span) -> str:
 class Program:
     """A compiled rule."""
 
-    first: str | None = None
-    """The first segment of every key that matches, where it is always the same."""
-    last: str | None = None
-
     def run(self, key: str) -> tuple[str, ...] | None:
         """Give what the key becomes, or ``None``."""
         raise NotImplementedError
@@ -150,7 +146,6 @@ class _Whole(Program):
     def __init__(self, rule: Rule, ranges: Mapping[str, Interval]) -> None:
         self.matcher = Matcher(spelled(rule.source.items), ranges)
         self.templates = [Template(spelled(target.items), self.matcher) for target in rule.targets]
-        self.first, self.last = _ends(spelled(rule.source.items))
 
     def run(self, key: str) -> tuple[str, ...] | None:
         found = self.matcher.match(key + ".")
@@ -166,7 +161,6 @@ class _Everywhere(Program):
     def __init__(self, rule: Rule, ranges: Mapping[str, Interval]) -> None:
         inner = spelled(rule.source.items)[1:-1]
         self.matcher = Matcher(inner, ranges)
-        self.hint = max((item.text for item in inner if isinstance(item, Literal)), key=len)
         self.targets = [self._split(spelled(target.items)) for target in rule.targets]
 
     def _split(self, items: Sequence[Item]) -> list[Template]:
@@ -178,8 +172,6 @@ class _Everywhere(Program):
 
     def run(self, key: str) -> tuple[str, ...] | None:
         text = key + "."
-        if self.hint not in text:
-            return None
         found: list[tuple[int, Match]] = []
         at = 0
         while one := self.matcher.find(text, at):
@@ -216,15 +208,3 @@ def _keys(texts: Sequence[str]) -> tuple[str, ...] | None:
 def _check_indices(matcher: Matcher, found: Match) -> None:
     for place, expression in matcher.solved_from.items():
         index_of(found.texts[place], expression)
-
-
-def _ends(items: Sequence[Item]) -> tuple[str | None, str | None]:
-    """Give the first and the last segment, where they are literal."""
-    first = last = None
-    if isinstance(items[0], Literal) and "." in items[0].text:
-        first = items[0].text.partition(".")[0]
-    if isinstance(items[-1], Literal):
-        _, dot, segment = items[-1].text[:-1].rpartition(".")
-        if dot or len(items) == 1 or isinstance(items[-2], Stars):
-            last = segment
-    return first, last
