@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from pickle import dumps
+from shlex import quote
 from typing import NamedTuple
 
 from ckptnames.errors import (
@@ -20,6 +22,7 @@ from ckptnames.errors import (
     NotWrittenByTorch,
     StorageNotThere,
     UnsafePickle,
+    UnsupportedFormat,
 )
 from ckptnames.formats import symbols
 from ckptnames.formats.blocked import runs_code
@@ -31,7 +34,7 @@ from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece, Slice, merged
 from ckptnames.formats.symbols import Dict, Global, Object, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
-from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
+from ckptnames.formats.torch_pickle import inside, mapped, protocol_note, refuse_protocol_0
 from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import Storage
@@ -96,13 +99,21 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
     ``unsafe-pickle``, ``pickle-limit``.
     """
     with no_collection(), mapped(path) as data:
-        position, little_endian = _header(path, data)
-        where = f"{path}, its object"
-        reading = read_pickle(data, position, where=where)
+        head = _header(path, data)
+        position = head[-1].end
+        reading = read_pickle(data, position, where=f"{path}, its object")
+        refuse_protocol_0(path, reading)
         keys = read_pickle(data, reading.end, where=f"{path}, its list of storages")
         storages = _storages(path, data, reading, keys)
-        found = inside(path, reading, _reader(path, storages))
-        notes = (*found.notes, *protocol_note(bytes(data[position : position + 2])), *little_endian)
+        # torch runs all five pickles: what any of them names counts.
+        named = tuple(chain.from_iterable(each.globals for each in (*head, reading, keys)))
+        found = inside(path, reading._replace(globals=named), _reader(path, storages))
+        notes = (
+            *found.notes,
+            *protocol_note(bytes(data[position : position + 2])),
+            *_order_of_bytes(head[-1]),
+            *_bytes_after(storages, keys.end, len(data)),
+        )
         return TorchLegacy(
             path,
             "torch-legacy",
@@ -115,17 +126,25 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
         )
 
 
-def _header(path: Path, data: Buffer) -> tuple[int, tuple[str, ...]]:
-    """Read the three pickles before the object; give where that starts, and a note on the order of bytes."""
+def _header(path: Path, data: Buffer) -> tuple[Reading, ...]:
+    """Read the three pickles before the object: magic number, protocol, what machine wrote it."""
     magic = _first(path, data)
     if magic.value != MAGIC:
         raise _no_checkpoint(path, magic)
     protocol = read_pickle(data, magic.end, where=f"{path}, its protocol")
     if protocol.value != 1001:
         raise MalformedLegacy(path, f"its protocol is {describe(protocol.value)}, not 1001")
-    system = read_pickle(data, protocol.end, where=f"{path}, its system")
+    return magic, protocol, read_pickle(data, protocol.end, where=f"{path}, its system")
+
+
+def _order_of_bytes(system: Reading) -> tuple[str, ...]:
     little = system.value.get("little_endian") if isinstance(system.value, Dict) else True
-    return system.end, () if little in (True, None) else ("its numbers are big-endian",)
+    return () if little in (True, None) else ("its numbers are big-endian",)
+
+
+def _bytes_after(storages: Mapping[str, Storage], start: int, n_bytes: int) -> tuple[str, ...]:
+    end = max((storage.position + storage.nbytes for storage in storages.values()), default=start)
+    return (f"the file goes on behind its last storage: bytes {end:,}..{n_bytes:,}",) if n_bytes > end else ()
 
 
 def _first(path: Path, data: Buffer) -> Reading:
@@ -148,6 +167,13 @@ def _no_checkpoint(path: Path, reading: Reading) -> FileError:
     )
     contents = [f"{key}  {describe(entry)}" for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
     named = [each.path for each in reading.globals]
+    if not runs_code(reading.globals):
+        if any(map(_itemsize, reading.outside)):
+            advice = f"pack its folder again, and name that: python -m zipfile -c weights.pt {quote(str(path.parent))}"
+            return UnsupportedFormat(path, "the pickle out of a file of torch.save, without the tensors", advice)
+        if any(each.module == "torch._utils" for each in reading.globals):
+            advice = "let whoever made it write it with torch.save or safetensors"
+            return UnsupportedFormat(path, "a pickle of tensors that torch.save did not write", advice)
     return _refusal(path, named, f"a pickle of {describe(value)}", contents)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptnames.errors import NoTensorsByName, UnsafePickle
+from ckptnames.errors import NoTensorsByName, UnsafePickle, UnsupportedFormat
 from ckptnames.formats.blocked import blocked, runs_code
 from ckptnames.formats.checkpoint import BlockedGlobal, Container
 from ckptnames.formats.containers import survey
@@ -64,6 +64,16 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
         for each in found.containers
     )
     return Inside(containers, found.contents, blocked(reading.globals), notes)
+
+
+def refuse_protocol_0(path: Path, reading: Reading) -> None:
+    """Refuse a pickle that refers to its storages by text: torch writes so where it is told to, and cannot read it."""
+    if any(isinstance(each.value, str) and each.value.startswith("('storage'") for each in reading.outside):
+        raise UnsupportedFormat(
+            path,
+            "a file of torch.save in pickle protocol 0",
+            "save it again from the training code without pickle_protocol=0: torch cannot load this one either",
+        )
 
 
 def protocol_note(data: bytes) -> tuple[str, ...]:
