@@ -40,12 +40,12 @@ def read_document(path: Path, gzipped: bool = False) -> Document:
     if len(raw) > MAX_BYTES:
         raise MalformedJson(path, f"it has more than {MAX_BYTES:,} bytes")
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode(json.detect_encoding(raw))
         return Document(parsed(text), text)
     except RepeatedName as error:
         raise DuplicateKey(path, error.name) from None
     except UnicodeDecodeError as error:
-        raise MalformedJson(path, f"byte {error.start} is not UTF-8") from None
+        raise MalformedJson(path, f"byte {error.start} is not {error.encoding.upper()}") from None
     except ValueError as error:
         raise MalformedJson(path, f"{error}") from None
 
