@@ -6,33 +6,21 @@ storage is the number of its elements in eight bytes, then its bytes, without ga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from pickle import dumps
-from shlex import quote
 from typing import NamedTuple
 
-from ckptnames.errors import (
-    FileError,
-    LegacyCutShort,
-    MalformedLegacy,
-    MalformedPickle,
-    NotWrittenByTorch,
-    StorageNotThere,
-    UnsafePickle,
-    UnsupportedFormat,
-)
-from ckptnames.formats import symbols
-from ckptnames.formats.blocked import runs_code
+from ckptnames.errors import LegacyCutShort, MalformedLegacy, StorageNotThere
+from ckptnames.formats.bare_pickle import first_pickle, refusal_of
 from ckptnames.formats.checkpoint import Checkpoint, Renames
-from ckptnames.formats.containers import attributes
 from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import Reading, no_collection, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece, Slice, merged
-from ckptnames.formats.symbols import Dict, Global, Object, PersistentId
+from ckptnames.formats.symbols import Dict, Global, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note, refuse_protocol_0
 from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
@@ -41,7 +29,6 @@ from ckptnames.manifest import Storage
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _LENGTH_BYTES = 8
-_MOST_SHOWN = 50
 
 
 class Sections(NamedTuple):
@@ -128,9 +115,9 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
 
 def _header(path: Path, data: Buffer) -> tuple[Reading, ...]:
     """Read the three pickles before the object: magic number, protocol, what machine wrote it."""
-    magic = _first(path, data)
+    magic = first_pickle(path, data)
     if magic.value != MAGIC:
-        raise _no_checkpoint(path, magic)
+        raise refusal_of(path, magic)
     protocol = read_pickle(data, magic.end, where=f"{path}, its protocol")
     if protocol.value != 1001:
         raise MalformedLegacy(path, f"its protocol is {describe(protocol.value)}, not 1001")
@@ -145,43 +132,6 @@ def _order_of_bytes(system: Reading) -> tuple[str, ...]:
 def _bytes_after(storages: Mapping[str, Storage], start: int, n_bytes: int) -> tuple[str, ...]:
     end = max((storage.position + storage.nbytes for storage in storages.values()), default=start)
     return (f"the file goes on behind its last storage: bytes {end:,}..{n_bytes:,}",) if n_bytes > end else ()
-
-
-def _first(path: Path, data: Buffer) -> Reading:
-    try:
-        return read_pickle(data, where=f"{path}")
-    except MalformedPickle as fault:
-        if not fault.named:
-            raise
-        # joblib and others mix bytes of their own into the pickle: up to there it says what it is of.
-        raise _refusal(path, fault.named, "a pickle of something else", []) from None
-
-
-def _no_checkpoint(path: Path, reading: Reading) -> FileError:
-    """Compose the error for a pickle that is not the magic number of torch."""
-    value = reading.value
-    entries = (
-        [*value.items, *(attributes(value) if isinstance(value, Object) else ())]
-        if isinstance(value, symbols.Mapping)
-        else []
-    )
-    contents = [f"{key}  {describe(entry)}" for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
-    named = [each.path for each in reading.globals]
-    if not runs_code(reading.globals):
-        if any(map(_itemsize, reading.outside)):
-            advice = f"pack its folder again, and name that: python -m zipfile -c weights.pt {quote(str(path.parent))}"
-            return UnsupportedFormat(path, "the pickle out of a file of torch.save, without the tensors", advice)
-        if any(each.module == "torch._utils" for each in reading.globals):
-            advice = "let whoever made it write it with torch.save or safetensors"
-            return UnsupportedFormat(path, "a pickle of tensors that torch.save did not write", advice)
-    return _refusal(path, named, f"a pickle of {describe(value)}", contents)
-
-
-def _refusal(path: Path, named: Sequence[str], what: str, contents: Sequence[str]) -> FileError:
-    dangerous = runs_code([Global(*name.rpartition(".")[::2]) for name in named])
-    if dangerous:
-        return UnsafePickle(path, dangerous)
-    return NotWrittenByTorch(path, what, contents or [f"it names '{name}'" for name in named])
 
 
 def _storages(path: Path, data: Buffer, reading: Reading, keys: Reading) -> dict[str, Storage]:

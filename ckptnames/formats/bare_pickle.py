@@ -1,0 +1,60 @@
+"""A pickle that is no file of ``torch.save``: what it is instead, and what it would call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+from ckptnames.errors import FileError, MalformedPickle, NotWrittenByTorch, UnsafePickle, UnsupportedFormat
+from ckptnames.formats.blocked import runs_code
+from ckptnames.formats.containers import attributes
+from ckptnames.formats.contents import describe
+from ckptnames.formats.pickle_machine import Reading, read_pickle
+from ckptnames.formats.pickle_stack import Buffer
+from ckptnames.formats.symbols import Global, Mapping, Object
+
+_MOST_SHOWN = 50
+
+
+def first_pickle(path: Path, data: Buffer) -> Reading:
+    """Read the pickle at the start of a file.
+
+    Raises ``corrupt-checkpoint``, and what `refusal_of` gives for one that breaks off after it has named something.
+    """
+    try:
+        return read_pickle(data, where=f"{path}")
+    except MalformedPickle as fault:
+        if not fault.named:
+            raise
+        # joblib and others mix bytes of their own into the pickle: up to there it says what it is of.
+        raise _refusal(path, fault.named, "a pickle of something else", []) from None
+
+
+def refusal_of(path: Path, reading: Reading) -> FileError:
+    """Compose the error for a pickle that is not the magic number of torch."""
+    if not runs_code(reading.globals):
+        if any(isinstance(each.value, tuple) and each.value[:1] == ("storage",) for each in reading.outside):
+            return _out_of_an_archive(path)
+        if any(each.module == "torch._utils" for each in reading.globals):
+            advice = "let whoever made it write it with torch.save or safetensors"
+            return UnsupportedFormat(path, "a pickle of tensors that torch.save did not write", advice)
+    value = reading.value
+    entries = list(value.items) if isinstance(value, Mapping) else []
+    entries += attributes(value) if isinstance(value, Object) else ()
+    contents = [f"{key}  {describe(entry)}" for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
+    return _refusal(path, [each.path for each in reading.globals], f"a pickle of {describe(value)}", contents)
+
+
+def _out_of_an_archive(path: Path) -> UnsupportedFormat:
+    advice = "name the file that it came out of"
+    if (path.parent / "data").is_dir():
+        advice = f"pack its folder again, and name that: python -m zipfile -c weights.pt {quote(str(path.parent))}"
+    return UnsupportedFormat(path, "the pickle out of a file of torch.save, without the tensors", advice)
+
+
+def _refusal(path: Path, named: Sequence[str], what: str, contents: Sequence[str]) -> FileError:
+    dangerous = runs_code([Global(*name.rpartition(".")[::2]) for name in named])
+    if dangerous:
+        return UnsafePickle(path, dangerous)
+    return NotWrittenByTorch(path, what, contents or [f"it names '{name}'" for name in named])
