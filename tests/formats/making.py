@@ -76,10 +76,10 @@ def _opcodes(value: Any, protocol: int) -> Iterator[bytes]:
     elif isinstance(value, bytes):
         yield b"B" + len(value).to_bytes(4, "little") + value
     elif isinstance(value, list | tuple):
-        yield b"("
+        yield b"](" if isinstance(value, list) else b"("
         for member in value:
             yield from _opcodes(member, protocol)
-        yield b"l" if isinstance(value, list) else b"t"
+        yield b"e" if isinstance(value, list) else b"t"
     elif isinstance(value, Mapping):
         yield b"}("
         for pair in value.items():
