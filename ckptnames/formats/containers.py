@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ckptnames.formats.contents import describe, is_optimizer, words
+from ckptnames.formats.contents import Visits, describe, is_optimizer, words
 from ckptnames.formats.modules import Budget, is_module, state_dict_of
 from ckptnames.formats.symbols import Dict, Mapping, Object
 from ckptnames.formats.torch_tensors import TensorReader
@@ -61,15 +61,16 @@ def survey(root: Any, reader: TensorReader) -> Survey:
     places = list(islice(_places(root, reader), _MOST_CONTAINERS))
     chosen = [p for p in places if 2 * len(p.tensors) >= p.n_entries] or places
     ranked = sorted(chosen, key=lambda p: (_ROLES[p.role], -len(p.tensors)))
+    visits = Visits()
     others: dict[int, dict[str, str]] = {}
     for place in ranked:
         if id(place.value) not in others:
-            others[id(place.value)] = _other(place)
+            others[id(place.value)] = _other(place, visits)
     found = [Found(quoted(p.path), p.role, p.tensors, others[id(p.value)], p.value) for p in ranked]
     above = {place.path[:n] for place in chosen for n in range(len(place.path))}
     first = ranked[0].value if ranked else None
-    contents = _contents((), root, {place.path for place in chosen}, above, first)
-    return Survey(tuple(found), tuple(contents), tuple(_shared(found)))
+    beside = _Beside({place.path for place in chosen}, above, first, visits)
+    return Survey(tuple(found), tuple(_contents((), root, beside)), tuple(_shared(found)))
 
 
 def quoted(path: Path) -> str:
@@ -115,7 +116,7 @@ def _places(root: Any, reader: TensorReader) -> Iterator[_Place]:
         if place is not None:
             yield place
         if len(path) < _MOST_LEVELS and sum(map(len, path)) < _LONGEST_NAME:
-            stack.extend(reversed(inner))
+            stack.extend(each for each in reversed(inner) if len(each[0][-1]) < _LONGEST_NAME)
 
 
 def _look(path: Path, value: Any, reader: TensorReader, budget: Budget) -> tuple[_Place | None, list[tuple[Path, Any]]]:
@@ -162,29 +163,39 @@ def _role(path: Path, value: Any) -> str:
     return role_of(path) if role_of(path) == "ema" or not is_module(value) else "module"
 
 
-def _other(place: _Place) -> dict[str, str]:
+def _other(place: _Place, visits: Visits) -> dict[str, str]:
     return {
-        str(key): describe(entry, str(key))
+        str(key): describe(entry, str(key), visits)
         for key, entry in place.value.items
         if isinstance(key, int) or (isinstance(key, str) and key not in place.tensors)
     }
 
 
-def _contents(path: Path, value: Any, chosen: set[Path], above: set[Path], first: Any) -> Iterator[tuple[str, str]]:
+class _Beside(NamedTuple):
+    """What the description of the rest leaves out: the containers, what stands above them, the chosen one's entries."""
+
+    chosen: set[Path]
+    above: set[Path]
+    first: Any
+    visits: Visits
+
+
+def _contents(path: Path, value: Any, beside: _Beside) -> Iterator[tuple[str, str]]:
     """Describe what stands beside the containers, at each level above one of them. The levels are few."""
     if isinstance(value, Mapping):
         for key, entry in [*value.items, *_members(value)]:
             if not isinstance(key, str | int):
                 continue
             at = (*path, str(key))
-            if at in above:
-                yield from _contents(at, entry, chosen, above, first)
-            elif at not in chosen and value is not first:
-                yield quoted(at) if len(at[-1]) < _LONGEST_NAME else "…", describe(entry, at[-1])
+            if at in beside.above:
+                yield from _contents(at, entry, beside)
+            elif at not in beside.chosen and value is not beside.first:
+                name = quoted(at) if len(at[-1]) < _LONGEST_NAME else "…"
+                yield name, describe(entry, at[-1], beside.visits)
     elif isinstance(value, list | tuple):
-        for at, entry in ((at, entry) for i, entry in enumerate(value) if (at := (*path, str(i))) in above):
-            yield from _contents(at, entry, chosen, above, first)
-    if not path and not isinstance(value, Mapping) and not above:
+        for at, entry in ((at, entry) for i, entry in enumerate(value) if (at := (*path, str(i))) in beside.above):
+            yield from _contents(at, entry, beside)
+    if not path and not isinstance(value, Mapping) and not beside.above:
         yield "", describe(value)
 
 
