@@ -63,7 +63,7 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
         Container(ContainerInfo(each.name, len(each.tensors), each.role), each.tensors, each.other)
         for each in found.containers
     )
-    return Inside(containers, found.contents, blocked(reading.globals), notes)
+    return Inside(containers, found.contents, blocked(reading.globals, reading.filled), notes)
 
 
 def refuse_protocol_0(path: Path, reading: Reading) -> None:
