@@ -23,6 +23,8 @@ _MOST_CONTAINERS = 10_000
 _LONGEST_NAME = 4096
 _COMPOUND = (Mapping, list, tuple)
 _AVERAGED = {"ema", "swa", "averaged"}
+_AVERAGES = ("n_averaged", "module.n_averaged")
+"""What torch's AveragedModel counts in, beside the weights; in the second case inside a DistributedDataParallel."""
 _ROLES = {"weights": 0, "module": 0, "ema": 1}
 
 
@@ -74,10 +76,12 @@ def survey(root: Any, reader: TensorReader) -> Survey:
 
 
 def quoted(path: Path) -> str:
-    """Write the path of a container as it is typed after ``#``; a segment that holds a dot stands in quotes.
+    r"""Write the path of a container as it is typed after ``#``; a segment that holds a dot stands in quotes.
 
-    >>> quoted(("state_dict", "net.g"))
-    'state_dict."net.g"'
+    A ``#`` is escaped, since the last one of an operand parts the file from the container.
+
+    >>> quoted(("state_dict", "net.g")), quoted(("a#b",))
+    ('state_dict."net.g"', '"a\\u0023b"')
     """
     return ".".join(map(_segment, path))
 
@@ -87,7 +91,7 @@ def _segment(text: str) -> str:
         return text
     import json
 
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("#", "\\u0023")
 
 
 def role_of(path: Path) -> str:
@@ -103,13 +107,13 @@ def _places(root: Any, reader: TensorReader) -> Iterator[_Place]:
     """Walk to every mapping that holds a tensor, in file order; one that is met again is given again."""
     seen: dict[int, _Place | None] = {}
     budget = Budget()
-    stack: list[tuple[Path, Any]] = [((), root)]
+    stack: list[tuple[Path, Any]] = [] if is_optimizer("", root) else [((), root)]
     while stack:
         path, value = stack.pop()
         if id(value) in seen:
             known = seen[id(value)]
             if known is not None:
-                yield known._replace(path=path, role=_role(path, value))
+                yield known._replace(path=path, role=_role(path, value, known.tensors))
             continue
         place, inner = _look(path, value, reader, budget)
         seen[id(value)] = place
@@ -123,7 +127,7 @@ def _look(path: Path, value: Any, reader: TensorReader, budget: Budget) -> tuple
     """Take the tensors of one object, and the objects inside it at which to look further."""
     if is_module(value):
         tensors = state_dict_of(value, reader, budget)
-        return (_Place(path, value, tensors, len(tensors), _role(path, value)) if tensors else None), []
+        return (_Place(path, value, tensors, len(tensors), _role(path, value, tensors)) if tensors else None), []
     tensors = {}
     inner = []
     for key, entry in value.items if isinstance(value, Mapping) else ():
@@ -138,7 +142,7 @@ def _look(path: Path, value: Any, reader: TensorReader, budget: Budget) -> tuple
         for key, entry in _members(value)
         if isinstance(entry, _COMPOUND) and not is_optimizer(key, entry)
     ]
-    return (_Place(path, value, tensors, len(value.items), _role(path, value)) if tensors else None), inner
+    return (_Place(path, value, tensors, len(value.items), _role(path, value, tensors)) if tensors else None), inner
 
 
 def attributes(value: Object) -> Iterator[tuple[str, Any]]:
@@ -159,8 +163,10 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(i), member) for i, member in enumerate(value.elements or ()))
 
 
-def _role(path: Path, value: Any) -> str:
-    return role_of(path) if role_of(path) == "ema" or not is_module(value) else "module"
+def _role(path: Path, value: Any, tensors: dict[str, TensorInfo]) -> str:
+    if role_of(path) == "ema" or not tensors.keys().isdisjoint(_AVERAGES):
+        return "ema"
+    return "module" if is_module(value) else "weights"
 
 
 def _other(place: _Place, visits: Visits) -> dict[str, str]:

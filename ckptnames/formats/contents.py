@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ckptnames.formats.symbols import Dict, Global, Mapping, PersistentId
+from ckptnames.formats.symbols import Dict, Global, Mapping, Object, PersistentId
 from ckptnames.formats.torch_tensors import rebuild_of
 
 _WORDS = re.compile(r"[^A-Za-z]+|(?<=[a-z])(?=[A-Z])")
@@ -32,12 +32,13 @@ def words(name: str) -> set[str]:
 
 
 def is_optimizer(name: str | int, value: Any) -> bool:
-    """Tell whether a value is the state of an optimizer: by the keys it has, or by its name.
+    """Tell whether a value is an optimizer or the state of one: by what it has, or by its name.
 
     >>> is_optimizer("optimizer_states", []), is_optimizer("optimized_model", [])
     (True, False)
     """
-    if isinstance(value, Mapping) and value.has("state") and value.has("param_groups"):
+    has = value.state if type(value) is Object and type(value.state) is Dict else value
+    if isinstance(has, Mapping) and has.has("state") and has.has("param_groups"):
         return True
     return isinstance(name, str) and not words(name).isdisjoint(_OPTIMIZER)
 
@@ -105,7 +106,7 @@ def _tensors_in(value: Any, visits: Visits) -> int:
         if rebuild_of(current) is not None:
             n_tensors += 1
         elif isinstance(current, Mapping):
-            stack.extend(inner for _, inner in current.items)
+            stack += [current.state, *(inner for _, inner in current.items)]
         else:
             stack.extend(current)
     return n_tensors
