@@ -458,7 +458,7 @@ def test_an_existing_path_with_a_mark_in_it_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "state_dict", "model.layer0", "MODEL", "model."])
 def test_a_container_that_is_not_there_is_answered_with_those_that_are(name: str, saved: Saved) -> None:
     path = saved({"model": weights(), "model_ema": weights()})
-    for operand, container in [(f"{path}#{name}", None), (path, name)]:
+    for operand, container in [(f"{path}#{name}", None), (f"{path}", name)]:
         with pytest.raises(NoSuchContainer) as caught:
             ckptnames.read(operand, container)
         assert caught.value.name == name
