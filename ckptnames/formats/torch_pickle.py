@@ -20,6 +20,7 @@ from ckptnames.manifest import ContainerInfo
 
 _PROTOCOL = 0x80
 _NEWEST_READ_BY_TORCH = 3
+_PARTS = ("DTensor", "ShardedTensor")
 
 
 class Inside(NamedTuple):
@@ -57,6 +58,11 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
             raise UnsafePickle(path, dangerous)
         raise NoTensorsByName(path, describe(reading.value), [f"{at}  {what}" for at, what in found.contents if at])
     notes = found.notes
+    if any(each.name in _PARTS and each.module.startswith("torch.distributed.") for each in reading.globals):
+        notes = (
+            "it has tensors of which it holds the part of one process; their shapes are those of the whole",
+            *notes,
+        )
     if dangerous:
         notes = (f"the pickle names {', '.join(dangerous[:5])}: nothing of it was run", *notes)
     containers = tuple(

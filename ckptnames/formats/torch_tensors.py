@@ -23,7 +23,7 @@ _Geometry = tuple[tuple[int, ...], tuple[int, ...], int, int, Any, Any]
 """Shape, strides, number of elements, how far the last one is from the first; and the objects that said so."""
 
 _INTEGER = {int}
-_MOST_DIMENSIONS = 64
+_MOST_DIMENSIONS = 1000
 _MOST_WRAPPERS = 16
 _NEARLY_PLAIN = 14
 """How deep the parts of a sparse tensor are said to be: several parts that have several parts would multiply."""
