@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
-from ckptnames.errors import FileError, MalformedPickle, NotWrittenByTorch, UnsafePickle, UnsupportedFormat
+from ckptnames.errors import FileError, MalformedPickle, NotWrittenByTorch, PickleLimit, UnsafePickle, UnsupportedFormat
 from ckptnames.formats.blocked import runs_code
 from ckptnames.formats.containers import attributes
 from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import Reading, read_pickle
-from ckptnames.formats.pickle_stack import Buffer
+from ckptnames.formats.pickle_stack import Buffer, Limits
 from ckptnames.formats.symbols import Global, Mapping, Object
+from ckptnames.formats.torch_pickle import mapped
 
 _MOST_SHOWN = 50
+_FIRST_LOOK = Limits(opcodes=100_000, pickle_bytes=16 << 20)
 
 
 def first_pickle(path: Path, data: Buffer) -> Reading:
@@ -29,6 +31,22 @@ def first_pickle(path: Path, data: Buffer) -> Reading:
             raise
         # joblib and others mix bytes of their own into the pickle: up to there it says what it is of.
         raise _refusal(path, fault.named, "a pickle of something else", []) from None
+
+
+def unsafe_pickle(path: Path, whole: bool) -> UnsafePickle | None:
+    """Compose the error for a file that begins like no pickle, and is one that would run something.
+
+    With ``whole``, one that breaks off is none: the first lines of a text may look like names.
+    """
+    with mapped(path) as data:
+        try:
+            named = [each.path for each in read_pickle(data, limits=_FIRST_LOOK).globals]
+        except MalformedPickle as fault:
+            named = [] if whole else list(fault.named)
+        except PickleLimit:
+            named = []
+    dangerous = _dangerous(named)
+    return UnsafePickle(path, dangerous) if dangerous else None
 
 
 def refusal_of(path: Path, reading: Reading) -> FileError:
@@ -54,7 +72,11 @@ def _out_of_an_archive(path: Path) -> UnsupportedFormat:
 
 
 def _refusal(path: Path, named: Sequence[str], what: str, contents: Sequence[str]) -> FileError:
-    dangerous = runs_code([Global(*name.rpartition(".")[::2]) for name in named])
+    dangerous = _dangerous(named)
     if dangerous:
         return UnsafePickle(path, dangerous)
     return NotWrittenByTorch(path, what, contents or [f"it names '{name}'" for name in named])
+
+
+def _dangerous(named: Sequence[str]) -> tuple[str, ...]:
+    return runs_code([Global(*name.rpartition(".")[::2]) for name in named])

@@ -22,7 +22,7 @@ from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece, Slice, merged
 from ckptnames.formats.symbols import Dict, Global, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
-from ckptnames.formats.torch_pickle import inside, mapped, protocol_note, refuse_protocol_0
+from ckptnames.formats.torch_pickle import inside, mapped, naming, protocol_note, refuse_protocol_0
 from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import Storage
@@ -90,8 +90,10 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
         position = head[-1].end
         reading = read_pickle(data, position, where=f"{path}, its object")
         refuse_protocol_0(path, reading)
-        keys = read_pickle(data, reading.end, where=f"{path}, its list of storages")
-        storages = _storages(path, data, reading, keys)
+        with naming(*head, reading):
+            keys = read_pickle(data, reading.end, where=f"{path}, its list of storages")
+        with naming(*head, reading, keys):
+            storages = _storages(path, data, reading, keys)
         # torch runs all five pickles: what any of them names counts.
         named = tuple(chain.from_iterable(each.globals for each in (*head, reading, keys)))
         found = inside(path, reading._replace(globals=named), _reader(path, storages))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptnames.errors import NoTensorsByName, UnsafePickle, UnsupportedFormat
+from ckptnames.errors import FileError, NoTensorsByName, UnsafePickle, UnsupportedFormat, shown
 from ckptnames.formats.blocked import blocked, runs_code
 from ckptnames.formats.checkpoint import BlockedGlobal, Container
 from ckptnames.formats.containers import survey
@@ -51,7 +52,8 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
     Raises ``not-a-checkpoint`` where there is no tensor by name, ``unsafe-pickle`` where there is a call that runs
     something instead, ``corrupt-checkpoint`` where a tensor is not as it should be.
     """
-    found = survey(reading.value, reader)
+    with naming(reading):
+        found = survey(reading.value, reader)
     dangerous = runs_code(reading.globals)
     if not found.containers:
         if dangerous:
@@ -70,6 +72,19 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
         for each in found.containers
     )
     return Inside(containers, found.contents, blocked(reading.globals, reading.filled), notes)
+
+
+@contextmanager
+def naming(*readings: Reading) -> Iterator[None]:
+    """Add to an error in what pickles say the names in them that would run something."""
+    try:
+        yield
+    except FileError as error:
+        if not isinstance(error, UnsafePickle):
+            dangerous = runs_code(chain.from_iterable(reading.globals for reading in readings))
+            lines = [shown(f"it names '{name}'; nothing of it was run") for name in dangerous]
+            error.evidence = (*lines, *(line for line in error.evidence if line not in lines))
+        raise
 
 
 def refuse_protocol_0(path: Path, reading: Reading) -> None:
