@@ -59,10 +59,11 @@ def tensor(storage: Outside, shape: Sequence[int], strides: Sequence[int], offse
 
 def pickled(value: Any, protocol: int = 2) -> bytes:
     """Pickle plain values and the classes above, each as its opcodes, with no memo."""
-    return b"\x80" + bytes([protocol]) + b"".join(_opcodes(value, protocol)) + b"."
+    return b"\x80" + bytes([protocol]) + b"".join(opcodes(value, protocol)) + b"."
 
 
-def _opcodes(value: Any, protocol: int) -> Iterator[bytes]:
+def opcodes(value: Any, protocol: int = 2) -> Iterator[bytes]:
+    """Give the opcodes that push a value."""
     if value is None or isinstance(value, bool):
         yield {None: b"N", True: b"\x88", False: b"\x89"}[value]
     elif isinstance(value, int):
@@ -78,13 +79,13 @@ def _opcodes(value: Any, protocol: int) -> Iterator[bytes]:
     elif isinstance(value, list | tuple):
         yield b"](" if isinstance(value, list) else b"("
         for member in value:
-            yield from _opcodes(member, protocol)
+            yield from opcodes(member, protocol)
         yield b"e" if isinstance(value, list) else b"t"
     elif isinstance(value, Mapping):
         yield b"}("
         for pair in value.items():
             for each in pair:
-                yield from _opcodes(each, protocol)
+                yield from opcodes(each, protocol)
         yield b"u"
     else:
         yield from _named_opcodes(value, protocol)
@@ -94,18 +95,18 @@ def _named_opcodes(value: Any, protocol: int) -> Iterator[bytes]:
     if isinstance(value, Named) and protocol < 4:
         yield f"c{value.module}\n{value.name}\n".encode()
     elif isinstance(value, Named):
-        yield from _opcodes(value.module, protocol)
-        yield from _opcodes(value.name, protocol)
+        yield from opcodes(value.module, protocol)
+        yield from opcodes(value.name, protocol)
         yield b"\x93"
     elif isinstance(value, Outside):
-        yield from _opcodes(value.identity, protocol)
+        yield from opcodes(value.identity, protocol)
         yield b"Q"
     elif isinstance(value, Called):
-        yield from _opcodes(value.function, protocol)
-        yield from _opcodes(value.args, protocol)
+        yield from opcodes(value.function, protocol)
+        yield from opcodes(value.args, protocol)
         yield b"R"
         if value.state is not None:
-            yield from _opcodes(value.state, protocol)
+            yield from opcodes(value.state, protocol)
             yield b"b"
     else:
         raise TypeError(value)
