@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ckptnames.formats.contents import Visits, describe, is_optimizer, words
-from ckptnames.formats.modules import Budget, is_module, state_dict_of
+from ckptnames.formats.modules import Budget, is_module, module_of, state_dict_of
 from ckptnames.formats.symbols import Dict, Mapping, Object
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import TensorInfo
@@ -110,6 +110,7 @@ def _places(root: Any, reader: TensorReader) -> Iterator[_Place]:
     stack: list[tuple[Path, Any]] = [] if is_optimizer("", root) else [((), root)]
     while stack:
         path, value = stack.pop()
+        value = module_of(value)
         if id(value) in seen:
             known = seen[id(value)]
             if known is not None:

@@ -15,10 +15,11 @@ _INDEX = re.compile(r".*\.index(?:\.[^.]+)?\.json")
 """``model.safetensors.index.json``, and ``model.safetensors.index.fp16.json`` of a variant."""
 _NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<extension>\.safetensors|\.bin)")
 _TRAINER_STATE = re.compile(
-    r"training_args\.bin|(?:optimizer|scheduler|lr_scheduler|scaler)(?:[._-].*)?\.(?:pt|pth|bin|pkl|safetensors)"
-    r"|rng_state.*|random_states_.*"
+    r"training_args\.bin"
+    r"|(?:optimizer|scheduler|lr_scheduler|scaler|sampler|dl_state_dict)(?:[._-].*)?\.(?:pt|pth|bin|pkl|safetensors)"
+    r"|rng_state.*|random_states_.*|custom_checkpoint_.*\.pkl"
 )
-_ADAPTER = re.compile(r"adapter_model\..*")
+_ADAPTER = re.compile(r"(?:adapter_model|pytorch_lora_weights)\..*")
 LEFTOVER = ".ckptnames-"
 """In the name of what is being written, until it is put in place."""
 _NAMED_AS_WEIGHTS = re.compile(r".*\.safetensors|(?:pytorch_model|model)\b.*\.(?:bin|pt|pth|ckpt)")
@@ -58,7 +59,8 @@ def survey(folder: Path) -> Survey:
     found += _numbered([name for name in files if name not in claimed])
     claimed |= {file for each in found if each is not None for file in each.files}
     for name in files:
-        if name not in claimed and not _TRAINER_STATE.fullmatch(name):
+        # A hidden file is not meant: what macOS leaves beside a file is named like it, after a dot.
+        if name not in claimed and not name.startswith(".") and not _TRAINER_STATE.fullmatch(name):
             found.append(_single(folder, name))
     candidates = sorted((each for each in found if each is not None), key=lambda each: each.what.startswith(_UNKNOWN))
     return Survey(
