@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections import OrderedDict, deque
+from collections import OrderedDict, UserDict, defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -346,6 +346,30 @@ def test_6_modules_are_read_by_their_state_dict_wherever_they_are(saved: Saved) 
     assert found(both) == [("model", 7, "module"), ("state_dict", 7, "weights")]
 
 
+@pytest.mark.parametrize("how", [{}, {"pickle_protocol": 4}, {"_use_new_zipfile_serialization": False}], ids=str)
+def test_6_a_state_dict_that_was_not_called_is_its_module(how: dict[str, Any], tmp_path: Path) -> None:
+    net = Net()
+    for value, name in [(net.state_dict, ""), ({"epoch": 1, "model": net.state_dict}, "model"), (net.parameters, "")]:
+        torch.save(value, tmp_path / "m.pt", **how)
+        assert found(tmp_path / "m.pt") == [(name, 7, "module")]
+        assert list(ckptnames.read(tmp_path / "m.pt")) == list(net.state_dict())
+
+
+class Attributes(dict[str, Any]):
+    """A dict of a user's own, as many configurations and some state dicts are."""
+
+
+def test_6_state_dicts_of_a_class_of_their_own(saved: Saved) -> None:
+    for value in (
+        Attributes(weights()),
+        UserDict(weights()),
+        defaultdict(list, weights()),
+        nn.ParameterDict(weights()),
+    ):
+        (each,) = found(saved({"model": value, "epoch": 1}))
+        assert each[1] == 3
+
+
 def test_7_classes_that_torch_would_stop_at_are_listed_beside_the_weights(saved: Saved) -> None:
     path = saved({"model": weights(), "args": argparse.Namespace(lr=0.1)})
     checkpoint = open_checkpoint(path)
@@ -465,6 +489,12 @@ def test_a_container_that_is_not_there_is_answered_with_those_that_are(name: str
         listed = [line.replace("#", " ").split()[0] for line in caught.value.evidence]
         assert listed == ["model", "model_ema"]
     assert CliRunner().invoke(cli, ["ls", f"{path}#{name}"]).exit_code == 2
+
+
+def test_a_folder_around_a_file_has_its_containers(tmp_path: Path) -> None:
+    torch.save({"model": weights(), "model_ema": weights(2)}, tmp_path / "last.ckpt")
+    assert found(tmp_path) == [("model", 3, "weights"), ("model_ema", 2, "ema")]
+    assert len(ckptnames.read(f"{tmp_path}#model_ema")) == 2
 
 
 def test_safetensors_have_a_root_and_nothing_else(tmp_path: Path) -> None:

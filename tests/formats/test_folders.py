@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -272,9 +273,44 @@ def test_an_adapter_is_read_alone_and_steps_aside_for_weights(tmp_path: Path) ->
     assert any("not read: adapter_model.safetensors" in note for note in manifest.notes)
 
 
+ACCELERATE = (
+    "optimizer.bin",
+    "optimizer_1.bin",
+    "scheduler.bin",
+    "sampler.bin",
+    "sampler_1.bin",
+    "random_states_0.pkl",
+)
+
+
+def test_files_that_only_look_like_weights_are_no_checkpoint(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "model.safetensors")
+    for name in ("._model.safetensors", ".model.safetensors.swp", "._pytorch_model.bin"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    (tmp_path / "config.json").write_text("{}")
+    assert set(ckptnames.read(tmp_path)) == set(TENSORS)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"m\xff.safetensors")
+    save_file(TENSORS, tmp_path / "m")
+    (tmp_path / "m").rename(odd)
+    assert set(ckptnames.read(odd)) == set(ckptnames.read(tmp_path)) == set(TENSORS)
+    save_file(TENSORS, tmp_path / "n.safetensors")
+    assert "\\udcff" in str(refused(tmp_path))
+
+
 def test_what_a_trainer_leaves_beside_the_weights_is_no_checkpoint(tmp_path: Path) -> None:
     optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
-    for name in ("optimizer.pt", "scheduler.pt", "training_args.bin", "rng_state.pth", "rng_state_0.pth", "scaler.pt"):
+    for name in (
+        "optimizer.pt",
+        "scheduler.pt",
+        "training_args.bin",
+        "rng_state.pth",
+        "rng_state_0.pth",
+        "scaler.pt",
+        *ACCELERATE,
+    ):
         torch.save({"x": torch.ones(1), **optimizer}, tmp_path / name)
     for name in ("config.json", "trainer_state.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
