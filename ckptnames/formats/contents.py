@@ -38,7 +38,7 @@ def is_optimizer(name: str | int, value: Any) -> bool:
     (True, False)
     """
     has = value.state if type(value) is Object and type(value.state) is Dict else value
-    if isinstance(has, Mapping) and has.has("state") and has.has("param_groups"):
+    if isinstance(has, Mapping) and has.has("state") and isinstance(has.get("param_groups"), list | tuple):
         return True
     return isinstance(name, str) and not words(name).isdisjoint(_OPTIMIZER)
 

@@ -310,6 +310,7 @@ def test_4_a_file_of_an_optimizer_holds_no_weights(make: Callable[[], Any], save
 def test_4_state_is_weights_where_it_is_a_wrapper(saved: Saved) -> None:
     assert found(saved(COMPOSER)) == [("state.model", 3, "weights")]
     assert found(saved({"state": weights(), "epoch": 1})) == [("state", 3, "weights")]
+    assert found(saved({"state": torch.ones(1), "param_groups": torch.ones(1)})) == [("", 2, "weights")]
 
 
 def test_5_containers_inside_containers(saved: Saved) -> None:
