@@ -57,7 +57,8 @@ def fold(items: Iterable[tuple[str, Label]]) -> list[Group[Label]]:
     chains = _Chains[Label]()
     boxes: list[_Box] = [(key, chains.ending_in(label), n) for n, (key, label) in enumerate(items)]
     done = [(n, chains.groups(key, chain)) for key, chain, n in boxes if len(key) > _MAX_KEY]
-    boxes = [box for box in boxes if len(box[0]) <= _MAX_KEY]
+    if done:
+        boxes = [box for box in boxes if len(box[0]) <= _MAX_KEY]
     while boxes:
         # A chain that one box alone has joins with nothing any more; a box whose head is used up has such a chain.
         n_with = Counter(map(itemgetter(1), boxes))
