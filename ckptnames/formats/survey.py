@@ -7,11 +7,11 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ckptnames.errors import InvalidIndex, UnsafePath
+from ckptnames.errors import DuplicateKey, InvalidIndex, MalformedJson, UnsafePath
 from ckptnames.formats.heads import is_torch_zip, kind_of, read_head
 from ckptnames.formats.strict_json import Document, read_document
 
-_INDEX = re.compile(r".*\.index(?:\.[^.]+)?\.json")
+_INDEX = re.compile(r"(?P<of_weights>.*\.(?:safetensors|bin))?.*\.index(?:\.[^.]+)?\.json")
 """``model.safetensors.index.json``, and ``model.safetensors.index.fp16.json`` of a variant."""
 _NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<extension>\.safetensors|\.bin)")
 _TRAINER_STATE = re.compile(
@@ -49,12 +49,12 @@ class Survey(NamedTuple):
 def survey(folder: Path) -> Survey:
     """Tell the checkpoints of a folder apart. The state of a trainer (``optimizer.pt``, ``training_args.bin``) is none.
 
-    Raises what a malformed index raises.
+    Raises what a malformed index of weights raises.
     """
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_file(), entry.is_dir()) for entry in entries)
     files = tuple(name for name, is_file, _ in listed if is_file and LEFTOVER not in name)
-    found = [_indexed(folder, name) for name in files if _INDEX.fullmatch(name)]
+    found = [_indexed(folder, index) for name in files if (index := _INDEX.fullmatch(name))]
     claimed = {file for each in found if each is not None for file in each.files}
     found += _numbered([name for name in files if name not in claimed])
     claimed |= {file for each in found if each is not None for file in each.files}
@@ -71,8 +71,14 @@ def survey(folder: Path) -> Survey:
     )
 
 
-def _indexed(folder: Path, name: str) -> Candidate | None:
-    document = read_document(folder / name)
+def _indexed(folder: Path, index: re.Match[str]) -> Candidate | None:
+    name = index[0]
+    try:
+        document = read_document(folder / name)
+    except (DuplicateKey, MalformedJson):
+        if index["of_weights"]:
+            raise
+        return None  # an index of something else, perhaps, and none of JSON
     if not isinstance(document.value, dict) or "weight_map" not in document.value:
         return None
     return candidate_of_index(folder / name, document)

@@ -206,9 +206,18 @@ def test_an_index_without_sense(weight_map: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", '{"weight_map": NaN}', '{"weight_map": {"a": "\udcff"}}', "[" * 100_000])
 def test_an_index_that_is_no_json(text: str, tmp_path: Path) -> None:
-    (tmp_path / "m.index.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    error = refused(tmp_path)
-    assert (error.code, error.where) == ("malformed-json", str(tmp_path / "m.index.json"))
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_bytes(text.encode("utf-8", "surrogateescape"))
+    for path in (tmp_path, index) if text else (tmp_path,):
+        error = refused(path)
+        assert (error.code, error.where) == ("malformed-json", str(index))
+
+
+@pytest.mark.parametrize("text", ['{"tokens": {"a": 1}}', '{"a": 1}\n{"a": 2}', '{"a": 1, "a": 2}', "", "[1]"])
+def test_an_index_of_something_else_is_passed_over(text: str, tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "model.safetensors")
+    (tmp_path / "vocabulary.index.json").write_text(text)
+    assert set(ckptnames.read(tmp_path)) == set(TENSORS)
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
