@@ -21,6 +21,9 @@ from ckptnames.rules.slots import Item, Literal, Member, Members, written
 _MAX_WORDS_WIDTH = 48
 """A set of words wider than this is a wall of text, and is shown as two patterns."""
 
+_MAX_KEY = 1000
+"""A key longer than this stands alone: each of its atoms would be cut off a string of its length."""
+
 _EMPTY_KEY = '""'
 """The one key that fold can show and no rule can name."""
 
@@ -53,7 +56,9 @@ def fold(items: Iterable[tuple[str, Label]]) -> list[Group[Label]]:
     """
     chains = _Chains[Label]()
     boxes: list[_Box] = [(key, chains.ending_in(label), n) for n, (key, label) in enumerate(items)]
-    done: list[tuple[int, list[Group[Label]]]] = []
+    done = [(n, chains.groups(key, chain)) for key, chain, n in boxes if len(key) > _MAX_KEY]
+    if done:
+        boxes = [box for box in boxes if len(box[0]) <= _MAX_KEY]
     while boxes:
         # A chain that one box alone has joins with nothing any more; a box whose head is used up has such a chain.
         n_with = Counter(map(itemgetter(1), boxes))

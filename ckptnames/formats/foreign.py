@@ -16,6 +16,7 @@ from ckptnames.errors import (
     UnknownBytes,
     UnsupportedFormat,
 )
+from ckptnames.formats.bare_pickle import unsafe_pickle
 from ckptnames.formats.heads import kind_of, members
 
 _OTHER_FRAMEWORK = "name the PyTorch or safetensors checkpoint of the same model"
@@ -61,7 +62,8 @@ def refusal(path: Path, head: bytes, size: int) -> FileError:
         return GitLfsPointer(path, size, int(meant[1]) if meant else None)
     if _is_html(head):
         return HtmlPage(path, _title(path))
-    return _known(path, head) or _text(path, head) or UnknownBytes(path, head, size)
+    text = _text(path, head)
+    return _known(path, head) or unsafe_pickle(path, whole=bool(text)) or text or UnknownBytes(path, head, size)
 
 
 def _is_html(head: bytes) -> bool:

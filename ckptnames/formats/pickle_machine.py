@@ -33,6 +33,8 @@ class Reading(NamedTuple):
     """Every class and function that it names, in the order in which they first come."""
     outside: tuple[PersistentId, ...]
     """Every reference to something outside, in order."""
+    filled: frozenset[Global] = frozenset()
+    """The classes of instances that get their content item by item."""
 
 
 def run(
@@ -64,7 +66,9 @@ def read_pickle(
     try:
         with no_collection():
             end = _interpret(machine)
-        return Reading(machine.stack.pop(), end, tuple(machine.globals.values()), tuple(machine.outside))
+        value = machine.stack.pop()
+        globals_ = tuple(machine.globals.values())
+        return Reading(value, end, globals_, tuple(machine.outside), frozenset(machine.filled))
     except (Malformed, LookupError, struct.error, ValueError, OverflowError) as fault:
         named = [each.path for each in machine.globals.values()]
         raise MalformedPickle(where, _reason(machine, fault), machine.position, named) from None

@@ -30,6 +30,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     >>> open_checkpoint(Path("fixtures/example/model.safetensors")).format
     'safetensors'
     """
+    if "\0" in str(path):
+        raise CannotRead(path, "no path holds a NUL character")
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

@@ -161,6 +161,8 @@ def _facts(path: Path, key: str, entry: Header) -> tuple[str, tuple[int, ...], i
     dtype, sizes = entry["dtype"], entry["shape"]
     if type(dtype) is not str or type(sizes) is not list or not all(type(s) is int and s >= 0 for s in sizes):
         _refuse_entry(path, key, entry)
+    if max(sizes, default=0) > _MAX_SIZE:
+        raise TensorTooLarge(path, key, dtype, sizes, "has a size that no 64 bits can hold")
     bits = BITS.get(dtype)
     if bits is None:
         raise UnknownDtype(path, key, dtype, ("F32", "F16", "BF16", "I64"))

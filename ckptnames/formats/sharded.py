@@ -82,7 +82,8 @@ def open_shards(
     where = folder / index[0] if index else path
     absent = [name for name in names if not (folder / name).is_file()]
     if absent:
-        keys = sum(file in absent for file in weight_map.values()) if index else None
+        lost = set(absent)
+        keys = sum(file in lost for file in weight_map.values()) if index else None
         raise MissingShard(where, absent, len(names), keys)
     shards = {name: open_weights(folder / name, f"{name}{_MARK}") for name in names}
     tensors, found = _merged(where, shards, weight_map)

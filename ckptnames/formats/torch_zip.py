@@ -12,7 +12,7 @@ from ckptnames.formats.checkpoint import Checkpoint, Renames
 from ckptnames.formats.pickle_machine import LIMITS, no_collection, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece
-from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
+from ckptnames.formats.torch_pickle import inside, mapped, protocol_note, refuse_protocol_0
 from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.formats.zip_directory import Directory, Entry, read_directory, read_record
@@ -81,6 +81,7 @@ def open_torch_zip(path: Path) -> TorchZip:
         order = directory.entries.get(f"{folder}/byteorder")
         byteorder = read_record(data, order, 16, path) if order else b"little"
         reading = read_pickle(pickle, where=f"{path}, {folder}{_PICKLE}")
+        refuse_protocol_0(path, reading)
         found = inside(path, reading, tensor_reader(path, directory, folder))
     notes = (*found.notes, *protocol_note(pickle), *(_BIG_ENDIAN if byteorder == b"big" else ()))
     return TorchZip(
