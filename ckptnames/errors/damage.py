@@ -26,6 +26,20 @@ class MalformedPickle(CorruptCheckpoint):
         )
 
 
+class PickleCutShort(MalformedPickle):
+    """A pickle that the file ends inside of."""
+
+    def __init__(self, where: str, reason: str, position: int, named: Sequence[str] = ()) -> None:
+        self.reason, self.position, self.named = reason, position, tuple(named)
+        FileError.__init__(
+            self,
+            f"the file is cut short inside its pickle: {reason}",
+            where=where,
+            evidence=[f"it names '{name}'; nothing of it was run" for name in named],
+            help="get the file again: the download, copy or save that made it did not finish",
+        )
+
+
 class PickleLimit(FileError):
     """A pickle asks for more than any checkpoint needs."""
 

@@ -95,11 +95,14 @@ class Hole(CorruptSafetensors):
 
 
 class Overlap(CorruptSafetensors):
-    """Bytes that two tensors claim."""
+    """Bytes that two tensors claim, or an empty tensor that stands inside another."""
 
     def __init__(self, path: object, key: str, other: str, start: int, end: int) -> None:
         self.key, self.other, self.start, self.end = key, other, start, end
-        super().__init__(path, f"tensors '{other}' and '{key}' overlap: both claim bytes {start:,}..{end:,}")
+        found = f"tensors '{other}' and '{key}' overlap: both claim bytes {start:,}..{end:,}"
+        if start == end:
+            found = f"tensor '{key}' has no bytes, and its place is byte {start:,}, inside tensor '{other}'"
+        super().__init__(path, found)
 
 
 class TrailingBytes(CorruptSafetensors):

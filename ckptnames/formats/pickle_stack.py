@@ -31,6 +31,10 @@ class Malformed(Exception):
     """The bytes do not make a pickle, for the reason given."""
 
 
+class CutShort(Malformed):
+    """The bytes end where the pickle goes on."""
+
+
 class Machine:
     """The stack, marks and memo of one run."""
 
@@ -70,7 +74,7 @@ class Machine:
     def refuse_length(self, end: int) -> NoReturn:
         """Say why the pickle cannot reach ``end``: the file is cut short, or the pickle is beyond its limit."""
         if end > len(self.data):
-            raise Malformed(f"it needs {end - self.start} bytes, {len(self.data) - self.start} are there")
+            raise CutShort(f"it needs {end - self.start:,} bytes, {len(self.data) - self.start:,} are there")
         raise PickleLimit(self.where, "bytes", self.limits.pickle_bytes, end - self.start)
 
     def refuse_opcodes(self) -> NoReturn:

@@ -37,12 +37,12 @@ def a_zip_with_a_wrong_directory() -> None:
     ckptnames.read("model.pt")
 
 
-@raises(errors.MalformedPickle)
+@raises(errors.PickleCutShort)
 def a_pickle_that_breaks_off() -> None:
     """
-    error[corrupt-checkpoint]: the pickle breaks at byte 11: the file ends before its STOP
+    error[corrupt-checkpoint]: the file is cut short inside its pickle: it ends before its STOP
       --> model.pt, archive/data.pkl
-      help: get the file again from where it came: it is damaged, or was not written by torch.save
+      help: get the file again: the download, copy or save that made it did not finish
     """
     edited("model.pt", {"data.pkl": b"\x80\x02}q\x00X\x01\x00\x00\x00w"})
     ckptnames.read("model.pt")
@@ -124,6 +124,19 @@ def a_legacy_file_cut_short() -> None:
     """
     torch.save({"w": torch.zeros(2000)}, "whole.pt", _use_new_zipfile_serialization=False)
     Path("model.pt").write_bytes(Path("whole.pt").read_bytes()[:-1000])
+    ckptnames.read("model.pt")
+
+
+@raises(errors.PickleCutShort)
+def a_legacy_file_cut_short_before_its_storages() -> None:
+    """
+    error[corrupt-checkpoint]: the file is cut short inside its pickle: it ends before its STOP
+      --> model.pt, its object
+      it names 'torch._utils._rebuild_tensor_v2'; nothing of it was run
+      help: get the file again: the download, copy or save that made it did not finish
+    """
+    torch.save({"w": torch.zeros(2)}, "whole.pt", _use_new_zipfile_serialization=False)
+    Path("model.pt").write_bytes(Path("whole.pt").read_bytes()[:200])
     ckptnames.read("model.pt")
 
 

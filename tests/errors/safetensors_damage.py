@@ -131,6 +131,17 @@ def bytes_that_two_claim() -> None:
     ckptnames.read("m.safetensors")
 
 
+@raises(errors.Overlap)
+def an_empty_tensor_inside_another() -> None:
+    """
+    error[corrupt-checkpoint]: tensor 'b' has no bytes, and its place is byte 4, inside tensor 'a'
+      --> m.safetensors
+      help: get the file again from where it came: safetensors itself refuses it too
+    """
+    safetensors("m.safetensors", {"a": entry(0, 8), "b": entry(4, 4, shape=[0])}, bytes(8))
+    ckptnames.read("m.safetensors")
+
+
 @raises(errors.TrailingBytes)
 def bytes_after_the_last_tensor() -> None:
     """

@@ -155,8 +155,8 @@ def _ends(n: int, size: int, at: int) -> bytes:
 DAMAGED: dict[str, tuple[Edit, str]] = {
     "no storage": (lambda r: {n: b for n, b in r.items() if n != "m/data/1"}, "storage '1' of 8 bytes is not"),
     "half a storage": (lambda r: {**r, "m/data/1": r["m/data/1"][:4]}, "storage '1' of 8 bytes has 4"),
-    "no pickle left": (lambda r: {**r, "m/data.pkl": b""}, "breaks"),
-    "half a pickle": (lambda r: {**r, "m/data.pkl": r["m/data.pkl"][:60]}, "breaks"),
+    "no pickle left": (lambda r: {**r, "m/data.pkl": b""}, "cut short inside its pickle"),
+    "half a pickle": (lambda r: {**r, "m/data.pkl": r["m/data.pkl"][:60]}, "cut short inside its pickle"),
     "text for a pickle": (lambda r: {**r, "m/data.pkl": b"hello"}, "breaks"),
 }
 
