@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ckptnames.formats.reading import read
     from ckptnames.loading.remap import remap
     from ckptnames.manifest import Manifest, TensorInfo
+    from ckptnames.predict import predict
+    from ckptnames.predict.canonical import canonical
     from ckptnames.rules import Plan, Rules, plan
 
 __version__ = "0.1.0"
@@ -28,9 +30,11 @@ __all__ = [
     "Plan",
     "Rules",
     "TensorInfo",
+    "canonical",
     "diff",
     "fix",
     "plan",
+    "predict",
     "read",
     "remap",
 ]
@@ -42,9 +46,11 @@ _HOMES = {
     "Plan": "ckptnames.rules",
     "Rules": "ckptnames.rules",
     "TensorInfo": "ckptnames.manifest",
+    "canonical": "ckptnames.predict.canonical",
     "diff": "ckptnames.diffs",
     "fix": "ckptnames.fixing.fix",
     "plan": "ckptnames.rules",
+    "predict": "ckptnames.predict",
     "read": "ckptnames.formats.reading",
     "remap": "ckptnames.loading.remap",
 }

@@ -1258,3 +1258,74 @@ class OptionNotSupported(FileError):
     def __init__(self, option: str, instead: str) -> None:
         self.option = option
         super().__init__(f"{option} is not supported yet", help=f"{instead}. Nothing was written")
+
+
+# Models
+
+
+class ModelError(CkptnamesError):
+    """A model, or something asked of it, that cannot be answered."""
+
+
+class UnknownWrapper(ModelError):
+    """A wrapper of a name that is not known."""
+
+    code = "unknown-wrapper"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        near = _nearest(name, known)
+        super().__init__(
+            f"no wrapper is called '{name}'",
+            help=f"did you mean '{near[0]}'?" if near else f"name one of these: {', '.join(known)}",
+        )
+
+
+class BadWrapper(ModelError):
+    """A wrapper with a value that it does not take, or without the one it needs."""
+
+    code = "bad-wrapper"
+
+    def __init__(self, text: str, expected: str) -> None:
+        self.text, self.expected = text, expected
+        super().__init__(f"'{text}' does not say how to wrap", help=f"write it as {expected}")
+
+
+class NoSuchSubmodule(ModelError):
+    """A path that leads to no submodule of the model; ``inside`` is as far as it leads."""
+
+    code = "no-such-submodule"
+
+    def __init__(self, path: str, inside: str, names: Sequence[str]) -> None:
+        self.path, self.inside, self.names = path, inside, tuple(names)
+        last = path[len(inside) + 1 if inside else 0 :].partition(".")[0]
+        near = [f"{inside}.{name}" if inside else name for name in _nearest(last, names) or names]
+        holder = f"'{inside}'" if inside else "the model"
+        super().__init__(
+            f"no submodule '{path}': {holder} has no '{last}'",
+            evidence=near,
+            help=f"did you mean '{near[0]}'?" if near else "name a module above it: this one holds no others",
+        )
+
+
+class NoWeight(ModelError):
+    """A weight norm asked of a module that has no weight of its own."""
+
+    code = "no-weight"
+
+    def __init__(self, text: str, module: str, candidates: Sequence[str]) -> None:
+        self.text, self.module, self.candidates = text, module, tuple(candidates)
+        name = text.partition("@")[0]
+        super().__init__(
+            f"'{text}' needs a parameter called 'weight', and {module} has none of its own",
+            evidence=[f"{name}@{path}" for path in candidates],
+            help=f"name the module that has it, as in '{name}@{candidates[0]}'"
+            if candidates
+            else f"leave out '{text}': no module of this model has a 'weight'",
+        )
+
+
+def _nearest(name: str, known: Sequence[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    return get_close_matches(name, known, n=3, cutoff=0.6)

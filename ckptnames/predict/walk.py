@@ -1,0 +1,72 @@
+"""Every name that ``state_dict()`` gives, in its order, with the module that holds it: no tensor is read or copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+Kind = Literal["parameter", "buffer", "extra state"]
+
+EXTRA_STATE = "_extra_state"
+
+
+class Entry(NamedTuple):
+    """One key of a state dict and where it is registered.
+
+    ``path`` names the module ``owner`` from the root, which is ``""``; ``leaf`` is the name inside it. ``value`` is the
+    tensor itself, or ``None`` for an extra state, which only the module's own code could compute.
+    """
+
+    key: str
+    path: str
+    owner: nn.Module
+    leaf: str
+    kind: Kind
+    value: Any
+
+
+def entries(model: nn.Module) -> list[Entry]:
+    """List what is registered in a model, as ``state_dict()`` does: parameters, buffers, extra state, then children.
+
+    >>> [entry.key for entry in entries(nn.Sequential(nn.Linear(2, 3, bias=False), nn.BatchNorm1d(3, affine=False)))]
+    ['0.weight', '1.running_mean', '1.running_var', '1.num_batches_tracked']
+    """
+    found: list[Entry] = []
+    value: Any
+    for path, module in modules(model):
+        prefix = f"{path}." if path else ""
+        for leaf, value in module._parameters.items():
+            if value is not None:
+                found.append(Entry(prefix + leaf, path, module, leaf, "parameter", value))
+        fleeting = module._non_persistent_buffers_set
+        for leaf, value in module._buffers.items():
+            if value is not None and leaf not in fleeting:
+                found.append(Entry(prefix + leaf, path, module, leaf, "buffer", value))
+        if has_extra_state(module):
+            found.append(Entry(prefix + EXTRA_STATE, path, module, EXTRA_STATE, "extra state", None))
+    return found
+
+
+def modules(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Visit every module under every name it has, depth first, in the order in which they are registered.
+
+    >>> [path for path, _ in modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
+    ['', '0', '1', '1.0']
+    """
+    stack = [(path, model)]
+    while stack:
+        path, module = stack.pop()
+        yield path, module
+        children = module._modules
+        if children:
+            prefix = f"{path}." if path else ""
+            below = [(prefix + name, child) for name, child in children.items() if child is not None]
+            stack += reversed(below)
+
+
+def has_extra_state(module: nn.Module) -> bool:
+    """Tell whether a module saves a value of its own making beside its tensors."""
+    return type(module).get_extra_state is not nn.Module.get_extra_state and not isinstance(module, LazyModuleMixin)
