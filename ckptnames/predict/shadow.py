@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import nn
 
-_HOOKS = ("_state_dict_hooks", "_state_dict_pre_hooks")
+HOOKS = ("_state_dict_pre_hooks", "_state_dict_hooks")
+
+_ORIGIN = "_ckptnames_origin"
 
 
-def shadow(model: nn.Module) -> nn.Module:
+def shadow(model: nn.Module, stand_in: Callable[[torch.Tensor], Any] = lambda tensor: tensor) -> nn.Module:
     """Copy the modules of a model and none of its tensors; what is shared stays shared.
+
+    ``stand_in`` gives what takes the place of a tensor: by default the tensor itself.
 
     >>> net = nn.Linear(2, 2)
     >>> other = shadow(net)
-    >>> other is net, other.weight is net.weight
-    (False, True)
+    >>> other is net, other.weight is net.weight, origin(other) is net
+    (False, True, True)
     """
-    return _Copier().copy(model)
+    return _Copier(stand_in).copy(model)
+
+
+def origin(module: nn.Module) -> nn.Module:
+    """Give the module that a shadow was made from, or the module itself."""
+    found: nn.Module = module.__dict__.get(_ORIGIN, module)
+    return found
 
 
 class _Copier:
-    def __init__(self) -> None:
+    def __init__(self, stand_in: Callable[[torch.Tensor], Any]) -> None:
+        self._stand_in = stand_in
         self._copies: dict[int, nn.Module] = {}
 
     def copy(self, root: nn.Module) -> nn.Module:
@@ -38,20 +51,27 @@ class _Copier:
         # A script module is a view of an object in C++, which has no second one.
         if not isinstance(module, torch.jit.ScriptModule):
             copy = object.__new__(type(module))
-            copy.__dict__.update(module.__dict__)
+            copy.__dict__.update((name, self._tensor(value)) for name, value in module.__dict__.items())
+            copy.__dict__[_ORIGIN] = origin(module)
         self._copies[id(module)] = copy
         return copy
 
     def _join(self, module: nn.Module, copy: nn.Module) -> None:
         own = copy.__dict__
-        own["_parameters"] = dict(module._parameters)
-        own["_buffers"] = dict(module._buffers)
+        own["_parameters"] = {name: self._tensor(value) for name, value in module._parameters.items()}
+        own["_buffers"] = {name: self._tensor(value) for name, value in module._buffers.items()}
         own["_non_persistent_buffers_set"] = set(module._non_persistent_buffers_set)
         own["_modules"] = {name: self._copies.get(id(child), child) for name, child in module._modules.items()}
-        for hooks in _HOOKS:
+        for hooks in HOOKS:
             own[hooks] = type(own[hooks])((key, self._rebound(hook)) for key, hook in own[hooks].items())
+        own |= {name: self._rebound(value) for name, value in own.items() if isinstance(value, MethodType)}
+
+    def _tensor(self, value: Any) -> Any:
+        return self._stand_in(value) if isinstance(value, torch.Tensor) else value
 
     def _rebound(self, hook: Any) -> Any:
         """Bind a method of a module to its copy."""
+        if isinstance(hook, partial):
+            return partial(self._rebound(hook.func), *(self._copies.get(id(a), a) for a in hook.args), **hook.keywords)
         owner = self._copies.get(id(getattr(hook, "__self__", None)))
         return MethodType(hook.__func__, owner) if owner is not None and isinstance(hook, MethodType) else hook
