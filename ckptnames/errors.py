@@ -1369,6 +1369,18 @@ class NoWeight(ModelError):
         )
 
 
+class CannotWrap(ModelError):
+    """A wrapper that torch itself would refuse to put there."""
+
+    code = "cannot-wrap"
+
+    def __init__(self, text: str, module: str, reason: str) -> None:
+        self.text, self.module, self.reason = text, module, reason
+        super().__init__(
+            f"'{text}' cannot be put on this {module}: {reason}", help=f"leave out '{text}', or name another module"
+        )
+
+
 def _nearest(name: str, known: Sequence[str]) -> list[str]:
     from difflib import get_close_matches
 

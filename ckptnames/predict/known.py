@@ -50,12 +50,15 @@ def _without_sharding(module: nn.Module, copies: Mapping[int, nn.Module]) -> Non
     # Parameters that FSDP left registered, and never shards, keep their places; the others are registered anew.
     stay = unsharded and handle._use_orig_params
     for holder in copies.values():
-        holder._parameters.pop(_FLAT, None) if holder._parameters.get(_FLAT) is flat else None
+        if holder._parameters.get(_FLAT) is flat:
+            del holder._parameters[_FLAT]
     for info, shape, strides in zip(flat._param_infos, flat._shapes, flat._strides, strict=True):
         _register(copies[id(info.module)], info.param_name, _whole(shape, strides, flat), stay)
     for info in flat._shared_param_infos:
+        # FSDP copies the first of tied weights out of the flat one; the others keep a memory that is not theirs.
         first = copies[id(info.prim_module)]._parameters[info.prim_param_name]
-        _register(copies[id(info.module)], info.param_name, first, stay)
+        assert first is not None
+        _register(copies[id(info.module)], info.param_name, _whole(first.shape, first.stride(), flat), stay)
 
 
 def _whole(shape: Any, strides: Any, flat: torch.Tensor) -> nn.Parameter:

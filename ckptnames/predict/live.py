@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from ckptnames.errors import NotAModel
 from ckptnames.manifest import Manifest
 from ckptnames.predict.say import has_a_say
 from ckptnames.predict.tensors import info_of, ties_of
@@ -19,8 +18,6 @@ def predict_live(model: nn.Module) -> Manifest:
 
     Raises ``not-a-model``, ``endless-model``, ``no-state-dict``.
     """
-    if not isinstance(model, nn.Module):
-        raise NotAModel(model)
     found, notes = answered(model)
     return Manifest(
         tensors={entry.key: info_of(entry.value) for entry in found},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -10,9 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ckptnames.predict.walk import modules
+
 HOOKS = ("_state_dict_pre_hooks", "_state_dict_hooks")
 
 _ORIGIN = "_ckptnames_origin"
+_COLLECTIONS = (dict, OrderedDict, set, list)
 
 
 def shadow(model: nn.Module, stand_in: Callable[[torch.Tensor], Any] = lambda tensor: tensor) -> nn.Module:
@@ -40,34 +45,36 @@ class _Copier:
         self._copies: dict[int, nn.Module] = {}
 
     def copy(self, root: nn.Module) -> nn.Module:
-        pairs = [(module, self._alone(module)) for module in root.modules()]
-        for module, copy in pairs:
-            if copy is not module:
-                self._join(module, copy)
+        pairs = [(module, self._alone(module)) for module in {id(m): m for _, m in modules(root)}.values()]
+        for module, twin in pairs:
+            if twin is not module:
+                self._join(module, twin)
         return self._copies[id(root)]
 
     def _alone(self, module: nn.Module) -> nn.Module:
-        copy = module
+        twin = module
         # A script module is a view of an object in C++, which has no second one.
         if not isinstance(module, torch.jit.ScriptModule):
-            copy = object.__new__(type(module))
-            copy.__dict__.update((name, self._tensor(value)) for name, value in module.__dict__.items())
-            copy.__dict__[_ORIGIN] = origin(module)
-        self._copies[id(module)] = copy
-        return copy
+            twin = object.__new__(type(module))
+            twin.__dict__.update((name, self._own(value)) for name, value in module.__dict__.items())
+            twin.__dict__[_ORIGIN] = origin(module)
+        self._copies[id(module)] = twin
+        return twin
 
-    def _join(self, module: nn.Module, copy: nn.Module) -> None:
-        own = copy.__dict__
-        own["_parameters"] = {name: self._tensor(value) for name, value in module._parameters.items()}
-        own["_buffers"] = {name: self._tensor(value) for name, value in module._buffers.items()}
-        own["_non_persistent_buffers_set"] = set(module._non_persistent_buffers_set)
+    def _join(self, module: nn.Module, twin: nn.Module) -> None:
+        own = twin.__dict__
+        own["_parameters"] = {name: self._own(value) for name, value in module._parameters.items()}
+        own["_buffers"] = {name: self._own(value) for name, value in module._buffers.items()}
         own["_modules"] = {name: self._copies.get(id(child), child) for name, child in module._modules.items()}
         for hooks in HOOKS:
-            own[hooks] = type(own[hooks])((key, self._rebound(hook)) for key, hook in own[hooks].items())
+            own[hooks] |= {key: self._rebound(hook) for key, hook in own[hooks].items()}
         own |= {name: self._rebound(value) for name, value in own.items() if isinstance(value, MethodType)}
 
-    def _tensor(self, value: Any) -> Any:
-        return self._stand_in(value) if isinstance(value, torch.Tensor) else value
+    def _own(self, value: Any) -> Any:
+        """Give what a copy holds in place of a value: tensors as asked, and collections (of hooks, say) of its own."""
+        if isinstance(value, torch.Tensor):
+            return self._stand_in(value)
+        return copy(value) if type(value) in _COLLECTIONS else value
 
     def _rebound(self, hook: Any) -> Any:
         """Bind a method of a module to its copy."""

@@ -63,6 +63,40 @@ def view_of(value: Any) -> object:
         return id(value)
 
 
+class MetaTwins:
+    """Makes tensors on the meta device that share storages as their originals do, and share none with them.
+
+    >>> twin, weight = MetaTwins().twin, torch.empty(4, 2)
+    >>> view_of(twin(weight[1:])) == view_of(weight[1:]), info_of(twin(weight[1:])) == info_of(weight[1:])
+    (False, True)
+    """
+
+    def __init__(self) -> None:
+        self._twins: dict[object, tuple[Any, Any]] = {}
+        self._storages: dict[int, torch.UntypedStorage] = {}
+
+    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Give the twin of a tensor; of a kind that has none (lazy, sparse, quantised), the tensor itself."""
+        if id(tensor) not in self._twins:
+            self._twins[id(tensor)] = tensor, self._made(tensor)
+        twin: torch.Tensor = self._twins[id(tensor)][1]
+        return twin
+
+    def _made(self, tensor: torch.Tensor) -> torch.Tensor:
+        try:
+            storage = tensor.untyped_storage()
+            known = self._storages.get(storage._cdata)
+            if known is None:
+                known = self._storages[storage._cdata] = torch.empty(
+                    storage.nbytes(), dtype=torch.uint8, device="meta"
+                ).untyped_storage()
+            twin = torch.empty(0, dtype=tensor.dtype, device="meta")
+            twin.set_(known, tensor.storage_offset(), tensor.shape, tensor.stride())
+        except _NOT_STRIDED:
+            return tensor
+        return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+
+
 def ties_of(named: Sequence[tuple[str, Any]]) -> tuple[tuple[str, ...], ...]:
     """Group the keys of one tensor: same storage, offset, shape and strides.
 

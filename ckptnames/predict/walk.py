@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from ckptnames.errors import EndlessModel
+from ckptnames.errors import EndlessModel, NotAModel
 
 Kind = Literal["parameter", "buffer", "extra state", "made"]
 
@@ -40,7 +40,7 @@ def entries(model: nn.Module) -> list[Entry]:
     >>> [entry.key for entry in entries(nn.Sequential(nn.Linear(2, 3, bias=False), nn.BatchNorm1d(3, affine=False)))]
     ['0.weight', '1.running_mean', '1.running_var', '1.num_batches_tracked']
 
-    Raises ``endless-model``.
+    Raises ``not-a-model``, ``endless-model``.
     """
     found: list[Entry] = []
     value: Any
@@ -63,7 +63,11 @@ def modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
     >>> [path for path, _ in modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
     ['', '0', '1', '1.0']
+
+    Raises ``not-a-model``, ``endless-model``.
     """
+    if not isinstance(model, nn.Module):
+        raise NotAModel(model)
     stack = [("", model, 0)]
     while stack:
         path, module, depth = stack.pop()
