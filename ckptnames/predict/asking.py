@@ -101,7 +101,7 @@ def _torch(method: str, module: nn.Module) -> Callable[..., Any]:
 
 def _traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
     """Find for each key of an answer where its value is registered."""
-    registered = entries(model)
+    registered = entries(modules(model))
     by_key = {entry.key: entry for entry in registered}
     by_view: dict[object, list[Entry]] = {}
     for entry in registered:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,31 +14,40 @@ from ckptnames.manifest import TensorInfo
 
 SPELLED = {getattr(torch, name): word for name, (word, _) in DTYPES.items() if hasattr(torch, name)}
 _PLAIN = {torch.Tensor, nn.Parameter}
-_UNKNOWN = TensorInfo(None, None)
 _NOT_STRIDED = (RuntimeError, ValueError, AttributeError)
 """What is raised where there is no storage, no strides or no shape: sparse, nested, lazy tensors, and no tensors."""
 
 
-def info_of(value: Any) -> TensorInfo:
-    """Describe a tensor; what it does not say of itself, such as the shape of a lazy one, is unknown.
+def infos_of(named: Iterable[tuple[str, Any]]) -> dict[str, TensorInfo]:
+    """Describe tensors by name; most have a shape that another one had before.
 
-    >>> info_of(torch.empty(2, 3, device="meta"))
+    >>> infos_of([("a", torch.empty(2, 3, device="meta")), ("b", None)])["a"]
     TensorInfo(dtype='F32', shape=(2, 3), nbytes=24, strides=(3, 1), offset=0, storage=None)
     """
-    if type(value) in _PLAIN:
-        try:
-            return TensorInfo(SPELLED[value.dtype], tuple(value.shape), value.nbytes, value.stride())
-        except _NOT_STRIDED:
-            pass
+    known: dict[tuple[object, ...], TensorInfo] = {}
+    found = {}
+    for key, value in named:
+        if type(value) in _PLAIN and value.layout is torch.strided:
+            look = value.dtype, value.shape, value.stride()
+            if look not in known:
+                known[look] = info_of(value)
+            found[key] = known[look]
+        else:
+            found[key] = info_of(value)
+    return found
+
+
+def info_of(value: Any) -> TensorInfo:
+    """Describe a value of a state dict; what it does not say of itself, such as the shape of a lazy one, is unknown.
+
+    >>> info_of(nn.UninitializedParameter())
+    TensorInfo(dtype='F32', shape=None, nbytes=None, strides=None, offset=0, storage=None)
+    """
     if isinstance(value, TensorInfo):
         return value
-    return _with_care(value) if isinstance(value, torch.Tensor) else _UNKNOWN
-
-
-def _with_care(value: torch.Tensor) -> TensorInfo:
+    if not isinstance(value, torch.Tensor):
+        return TensorInfo(None, None)
     dtype = SPELLED.get(value.dtype)
-    if nn.parameter.is_lazy(value):
-        return TensorInfo(dtype, None)
     try:
         shape = tuple(map(int, value.shape))
     except _NOT_STRIDED:
@@ -104,15 +113,12 @@ def ties_of(named: Sequence[tuple[str, Any]]) -> tuple[tuple[str, ...], ...]:
     >>> ties_of([("a", weight), ("b", weight.detach()), ("c", weight[:1])])
     (('a', 'b'),)
     """
-    by_storage: defaultdict[int, list[tuple[str, Any]]] = defaultdict(list)
-    for item in named:
-        by_storage[_storage(item[1])].append(item)
+    storages = [_storage(value) for _, value in named]
+    users = Counter(storages)
     groups: defaultdict[object, list[str]] = defaultdict(list)
-    for items in by_storage.values():
-        if len(items) > 1:
-            for key, value in items:
-                if _has_elements(value):
-                    groups[view_of(value)].append(key)
+    for (key, value), storage in zip(named, storages, strict=True):
+        if users[storage] > 1 and _has_elements(value):
+            groups[view_of(value)].append(key)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
@@ -34,17 +34,16 @@ class Entry(NamedTuple):
     value: Any
 
 
-def entries(model: nn.Module) -> list[Entry]:
-    """List what is registered in a model: of each module parameters, buffers, extra state, then its children.
+def entries(visited: Iterable[tuple[str, nn.Module]]) -> list[Entry]:
+    """List what is registered in modules by path: of each its parameters, buffers and extra state.
 
-    >>> [entry.key for entry in entries(nn.Sequential(nn.Linear(2, 3, bias=False), nn.BatchNorm1d(3, affine=False)))]
+    >>> model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.BatchNorm1d(3, affine=False))
+    >>> [entry.key for entry in entries(modules(model))]
     ['0.weight', '1.running_mean', '1.running_var', '1.num_batches_tracked']
-
-    Raises ``not-a-model``, ``endless-model``.
     """
     found: list[Entry] = []
     value: Any
-    for path, module in modules(model):
+    for path, module in visited:
         prefix = f"{path}." if path else ""
         for leaf, value in module._parameters.items():
             if value is not None:
