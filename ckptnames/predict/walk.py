@@ -41,19 +41,27 @@ def entries(visited: Iterable[tuple[str, nn.Module]]) -> list[Entry]:
     >>> [entry.key for entry in entries(modules(model))]
     ['0.weight', '1.running_mean', '1.running_var', '1.num_batches_tracked']
     """
-    found: list[Entry] = []
-    value: Any
+    found = []
     for path, module in visited:
         prefix = f"{path}." if path else ""
-        for leaf, value in module._parameters.items():
-            if value is not None:
-                found.append(Entry(prefix + leaf, path, module, leaf, "parameter", value))
-        fleeting = module._non_persistent_buffers_set
-        for leaf, value in module._buffers.items():
-            if value is not None and leaf not in fleeting:
-                found.append(Entry(prefix + leaf, path, module, leaf, "buffer", value))
+        for leaf, value in tensors_of(module):
+            kind: Kind = "parameter" if leaf in module._parameters else "buffer"
+            found.append(Entry(prefix + leaf, path, module, leaf, kind, value))
         if has_extra_state(module):
             found.append(Entry(prefix + EXTRA_STATE, path, module, EXTRA_STATE, "extra state", None))
+    return found
+
+
+def tensors_of(module: nn.Module) -> list[tuple[str, Any]]:
+    """List the tensors that a module saves itself: its parameters, then its persistent buffers.
+
+    >>> [leaf for leaf, _ in tensors_of(nn.BatchNorm1d(2))]
+    ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
+    """
+    found: list[tuple[str, Any]] = [item for item in module._parameters.items() if item[1] is not None]
+    if module._buffers:
+        fleeting = module._non_persistent_buffers_set
+        found += [item for item in module._buffers.items() if item[1] is not None and item[0] not in fleeting]
     return found
 
 
