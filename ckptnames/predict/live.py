@@ -20,7 +20,7 @@ def predict_live(model: nn.Module) -> Manifest:
     >>> predict_live(nn.Linear(4, 10, device="meta"))["weight"].shape
     (10, 4)
 
-    Raises ``not-a-model``, ``endless-model``, ``no-state-dict``.
+    Raises ``not-a-module``, ``endless-model``, ``no-state-dict``.
     """
     named, notes = _named_values(model)
     tensors = infos_of(named)

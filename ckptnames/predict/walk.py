@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from ckptnames.errors import EndlessModel, NotAModel
+from ckptnames.errors import EndlessModel, NotAModule
 
 Kind = Literal["parameter", "buffer", "extra state", "made"]
 
@@ -71,10 +71,10 @@ def modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     >>> [path for path, _ in modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
     ['', '0', '1', '1.0']
 
-    Raises ``not-a-model``, ``endless-model``.
+    Raises ``not-a-module``, ``endless-model``.
     """
     if not isinstance(model, nn.Module):
-        raise NotAModel(model)
+        raise NotAModule(model)
     stack = [("", model, 0)]
     while stack:
         path, module, depth = stack.pop()
@@ -82,11 +82,24 @@ def modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         children = module._modules
         if children:
             if depth > _DEEPEST:
-                raise EndlessModel(path)
+                raise _endless(model, path)
             prefix = f"{path}." if path else ""
             stack += [
                 (prefix + name, child, depth + 1) for name, child in reversed(children.items()) if child is not None
             ]
+
+
+def _endless(model: nn.Module, path: str) -> EndlessModel:
+    """Find on a path that is too long the first module that was met before."""
+    met, module = {id(model): ""}, model
+    names = path.split(".")
+    for depth, name in enumerate(names, 1):
+        module = module.get_submodule(name)
+        here = ".".join(names[:depth])
+        if id(module) in met:
+            return EndlessModel(here, met[id(module)])
+        met[id(module)] = here
+    return EndlessModel(path, "")
 
 
 def has_extra_state(module: nn.Module) -> bool:
