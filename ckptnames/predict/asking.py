@@ -7,7 +7,7 @@ fails on them is left out, and said to be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -27,17 +27,25 @@ def asked(model: nn.Module) -> tuple[list[Entry], list[str]]:
     Raises ``no-state-dict`` where ``state_dict()`` fails.
     """
     ready = prepared(shadow(model))
-    foreign = [(path, say) for path, module in modules(ready) for say in says_of(module) if not say.is_torch]
+    foreign = _foreign(ready)
     if not foreign:
         return _traced(ready, _state_dict(ready)), []
     dataless = Dataless(ready)
     copy = shadow(ready, dataless.stand_in)
     failures = _Failures()
-    for path, module in modules(copy):
-        failures.guard(path, module)
+    for path, module, say in _foreign(copy):
+        failures.guard(path, module, say)
     with dataless.running():
         answer = _state_dict(copy)
     return _traced(copy, answer), _notes(foreign, failures.said)
+
+
+def _foreign(model: nn.Module) -> list[tuple[str, nn.Module, Say]]:
+    """List the code that is not torch's, each module once, by the first of its names."""
+    first: dict[int, tuple[str, nn.Module]] = {}
+    for path, module in modules(model):
+        first.setdefault(id(module), (path, module))
+    return [(path, module, say) for path, module in first.values() for say in says_of(module) if not say.is_torch]
 
 
 def _state_dict(model: nn.Module) -> Mapping[str, Any]:
@@ -59,19 +67,14 @@ class _Failures:
     def __init__(self) -> None:
         self.said: dict[tuple[str, str], str] = {}
 
-    def guard(self, path: str, module: nn.Module) -> None:
-        """Put a guard before each piece of code of a shadow that is not torch's."""
-        if origin(module) is module:
-            return
-        for say in says_of(module):
-            if say.is_torch:
-                continue
-            if say.method:
-                guarded = self._guarded(path, say, getattr(module, say.method), _torch(say.method, module))
-                module.__dict__[say.method] = guarded
-            for hooks in HOOKS:
-                own = getattr(module, hooks)
-                own |= {key: self._guarded(path, say, hook) for key, hook in own.items() if hook is say.code}
+    def guard(self, path: str, module: nn.Module, say: Say) -> None:
+        """Put a guard before a piece of code of a shadow."""
+        if say.method:
+            guarded = self._guarded(path, say, getattr(module, say.method), _torch(say.method, module))
+            module.__dict__[say.method] = guarded
+        for hooks in HOOKS:
+            own = getattr(module, hooks)
+            own |= {key: self._guarded(path, say, hook) for key, hook in own.items() if hook is say.code}
 
     def _guarded(
         self, path: str, say: Say, code: Callable[..., Any], instead: Callable[..., Any] = lambda *_, **__: None
@@ -140,10 +143,10 @@ def _nearest(key: str, owners: Mapping[str, nn.Module]) -> tuple[str, str]:
     return path, key[len(path) + 1 :] if path else key
 
 
-def _notes(foreign: list[tuple[str, Say]], failed: Mapping[tuple[str, str], str]) -> list[str]:
+def _notes(foreign: Sequence[tuple[str, nn.Module, Say]], failed: Mapping[tuple[str, str], str]) -> list[str]:
     """Say of each piece of code once whether it was followed, however many modules have it."""
     where: dict[tuple[str, str], list[str]] = {}
-    for path, say in foreign:
+    for path, _, say in foreign:
         reason = failed.get((path, say.name))
         outcome = (
             "was run on tensors without data, and these are the names it gives"
