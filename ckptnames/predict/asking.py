@@ -1,14 +1,15 @@
-"""Where a model's own code has a say in its state dict, that code is asked: on shadows of its modules.
+"""Where a model's own code has a say in its state dict, that code is asked.
 
-Where all the code is torch's, which only moves names, the shadows have the tensors themselves. Code that is not torch's
-meets tensors without data: it may copy, cast and change them as it likes, and no memory is taken or touched. Code that
-fails on them is left out, and said to be.
+Code of torch's that only moves names is asked on the model itself: ``state_dict()`` copies nothing. Other code of
+torch's is asked on shadows, which are copies of the modules over the same tensors, made ready to answer without
+computing. Code that is not torch's meets shadows over tensors without data: it may copy, cast and change them as it
+likes, and no memory is taken or touched. Code that fails on them is left out, and said to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -21,23 +22,33 @@ from ckptnames.predict.tensors import view_of
 from ckptnames.predict.walk import EXTRA_STATE, Entry, entries, modules
 
 
-def asked(model: nn.Module) -> tuple[list[Entry], list[str]]:
-    """List what the model's own ``state_dict()`` answers, and say how the answer was come by.
+class Answer(NamedTuple):
+    """What ``state_dict()`` of ``model``, or of what stands for it, gives; and how that was come by."""
+
+    model: nn.Module
+    values: Mapping[str, Any]
+    notes: list[str]
+
+
+def ask(model: nn.Module) -> Answer:
+    """Ask a model for its state dict, without a copy of a tensor, or a change of one.
 
     Raises ``no-state-dict`` where ``state_dict()`` fails.
     """
+    if all(say.is_harmless for _, module in modules(model) for say in says_of(module)):
+        return Answer(model, _state_dict(model), [])
     ready = prepared(shadow(model))
     foreign = _foreign(ready)
     if not foreign:
-        return _traced(ready, _state_dict(ready)), []
+        return Answer(ready, _state_dict(ready), [])
     dataless = Dataless(ready)
     copy = shadow(ready, dataless.stand_in)
     failures = _Failures()
     for path, module, say in _foreign(copy):
         failures.guard(path, module, say)
     with dataless.running():
-        answer = _state_dict(copy)
-    return _traced(copy, answer), _notes(foreign, failures.said)
+        values = _state_dict(copy)
+    return Answer(copy, values, _notes(foreign, failures.said))
 
 
 def _foreign(model: nn.Module) -> list[tuple[str, nn.Module, Say]]:
@@ -102,8 +113,8 @@ def _torch(method: str, module: nn.Module) -> Callable[..., Any]:
     return bound
 
 
-def _traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
-    """Find for each key of an answer where its value is registered."""
+def traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
+    """Find for each key of an answer where in the model its value is registered."""
     registered = entries(modules(model))
     by_key = {entry.key: entry for entry in registered}
     by_view: dict[object, list[Entry]] = {}
