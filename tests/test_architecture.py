@@ -25,6 +25,7 @@ ROOMS = (
     ("rules",),
     ("folding",),
     ("formats",),
+    ("prediction",),
     ("infer",),
     ("diffs", "fixing", "loading"),
     ("report",),
@@ -146,10 +147,11 @@ def outsiders(found: Iterable[Import], name: str) -> set[str]:
     return {room(each.module) for each in found if each.imported.partition(".")[0] == name}
 
 
-def test_only_the_command_line_knows_click_and_no_room_knows_torch_or_numpy() -> None:
+def test_only_the_command_line_knows_click_only_prediction_torch_and_no_room_numpy() -> None:
     found = all_imports()
     assert outsiders(found, "click") == {"cli"}
-    assert outsiders(found, "torch") == outsiders(found, "numpy") == set()
+    assert outsiders(found, "torch") == {"prediction"}
+    assert outsiders(found, "numpy") == set()
 
 
 def test_only_the_command_line_prints() -> None:
@@ -188,9 +190,11 @@ def test_the_facade_names_all_that_is_public_and_sorted() -> None:
         "Plan",
         "Rules",
         "TensorInfo",
+        "canonical",
         "diff",
         "fix",
         "plan",
+        "predict",
         "read",
         "remap",
     }

@@ -3,7 +3,8 @@
     CkptnamesError
     ├── FileError      a file, folder or operand that cannot be read or written
     ├── RuleError      a rule, or a set of rules, that cannot mean anything
-    └── PlanError      rules and names that do not fit each other
+    ├── PlanError      rules and names that do not fit each other
+    └── ModelError     a model, or something asked of it, that cannot be answered
 
 The wording lives in this package and nowhere else: a class takes the facts and composes the text, so that one place
 decides how errors read and callers can branch on ``code`` and the fields. ``str(error)`` is the whole text:
@@ -16,7 +17,7 @@ decides how errors read and callers can branch on ``code`` and the fields. ``str
 
 from __future__ import annotations
 
-from ckptnames.errors.base import CkptnamesError, FileError, PlanError, RuleError, nothing_written
+from ckptnames.errors.base import CkptnamesError, FileError, ModelError, PlanError, RuleError, nothing_written
 from ckptnames.errors.damage import (
     CorruptCheckpoint,
     CorruptZip,
@@ -55,6 +56,16 @@ from ckptnames.errors.foreign import (
     UnknownBytes,
     UnsafePickle,
     UnsupportedFormat,
+)
+from ckptnames.errors.models import (
+    BadWrapper,
+    CannotWrap,
+    EndlessModel,
+    NoStateDict,
+    NoSuchSubmodule,
+    NotAModule,
+    NoWeight,
+    UnknownWrapper,
 )
 from ckptnames.errors.operands import (
     BadUsage,
@@ -130,10 +141,12 @@ __all__ = [
     "AmbiguousInference",
     "BadArithmetic",
     "BadUsage",
+    "BadWrapper",
     "CannotAllow",
     "CannotRead",
     "CannotRename",
     "CannotRewrite",
+    "CannotWrap",
     "CannotWrite",
     "CkptnamesError",
     "CorruptCheckpoint",
@@ -143,6 +156,7 @@ __all__ = [
     "DuplicateKey",
     "EmptyFile",
     "EmptyPath",
+    "EndlessModel",
     "FileError",
     "FlatParameters",
     "ForeignFile",
@@ -167,14 +181,19 @@ __all__ = [
     "MalformedPickle",
     "MalformedTensor",
     "MissingShard",
+    "ModelError",
     "ModuleNames",
     "NoCheckpointInFolder",
     "NoFolder",
     "NoSpace",
+    "NoStateDict",
     "NoSuchContainer",
     "NoSuchPath",
+    "NoSuchSubmodule",
     "NoTensorsByName",
+    "NoWeight",
     "NotACheckpoint",
+    "NotAModule",
     "NotAStateDict",
     "NotATorchError",
     "NotInvertible",
@@ -213,6 +232,7 @@ __all__ = [
     "UnknownBytes",
     "UnknownDtype",
     "UnknownRulesVersion",
+    "UnknownWrapper",
     "UnmatchedRule",
     "UnreadableRules",
     "UnsafePath",

@@ -1,4 +1,4 @@
-"""The root of all errors, and its three branches."""
+"""The root of all errors, and its branches."""
 
 from __future__ import annotations
 
@@ -78,3 +78,18 @@ class RuleError(CkptnamesError):
 
 class PlanError(CkptnamesError):
     """Rules and names that do not fit each other."""
+
+
+class ModelError(CkptnamesError):
+    """A model, or something asked of it, that cannot be answered."""
+
+
+def nearest(name: str, names: Sequence[str]) -> list[str]:
+    """Give the three names that are spelled most alike, if they are alike at all.
+
+    >>> nearest("compil", ["ddp", "compile", "averaged"])
+    ['compile']
+    """
+    from difflib import get_close_matches
+
+    return get_close_matches(name, names)

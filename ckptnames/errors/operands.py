@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ckptnames.errors.base import MAX_EVIDENCE, CkptnamesError, FileError
+from ckptnames.errors.base import MAX_EVIDENCE, CkptnamesError, FileError, nearest
 from ckptnames.wording import aligned, counted, either, in_shell, path_in_shell
 
 
@@ -64,7 +64,8 @@ class NoSuchContainer(FileError):
     ) -> None:
         self.path, self.name, self.there, self.found = str(path), name, tuple(there), found
         message = f"'{name}' is no container of weights: it is {found}" if found else f"there is no container '{name}'"
-        near = _nearest(name, [each for each, _ in there])
+        names = [each for each, _ in there]
+        near = next(iter(nearest(name, names) or names), "")
         example = f"{option} {in_shell(near)}" if option else path_in_shell(f"{path}#{near}")
         super().__init__(
             message if name else "the root of this file is no container of weights",
@@ -74,13 +75,6 @@ class NoSuchContainer(FileError):
             if there
             else f"leave {option} out: it has nothing else by name",
         )
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    """Give the name that is spelled most alike, or the first."""
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, names, n=1) or names), "")
 
 
 class OperandNotSupported(FileError):

@@ -27,7 +27,17 @@ class Case(NamedTuple):
 
 
 CASES: dict[str, Case] = {}
-SUBJECTS = ("operands", "foreign", "damage", "safetensors_damage", "documents", "output", "rules", "plans")
+SUBJECTS = (
+    "operands",
+    "foreign",
+    "damage",
+    "safetensors_damage",
+    "documents",
+    "output",
+    "rules",
+    "plans",
+    "models",
+)
 
 
 def all_cases() -> dict[str, Case]:

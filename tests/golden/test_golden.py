@@ -61,7 +61,7 @@ def test_lines_fit_eighty_columns_where_they_can(case: str) -> None:
             assert len(line) <= 80 or line.lstrip().startswith(ONE_PIECE) or re.match(r"\{|\d+ of \d+ keys: ", line)
 
 
-ONE_PIECE = ("ckptnames fix", "model.load_state_dict", "error[", "help:", "import ", "note")
+ONE_PIECE = ("ckptnames fix", "model.load_state_dict", "error[", "help:", "from ", "note")
 
 
 def test_the_inputs_are_what_their_script_makes(tmp_path: Path) -> None:
