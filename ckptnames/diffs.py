@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.formats.reading import Readable, manifest_of
+from ckptnames.formats.reading import Readable
 from ckptnames.infer.containers import best_container
 from ckptnames.infer.explanation import Cause, explain
 from ckptnames.infer.obstacles import Obstacle
 from ckptnames.infer.pairing import Choice
 from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.operands import manifest_of
 from ckptnames.rules import Rules
 
 _MOST_NEAREST = 40
@@ -83,6 +84,7 @@ def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -
     ``rules`` are applied instead of being searched for, where they are given.
 
     >>> from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.operands import manifest_of
     >>> info = TensorInfo("F32", (2,), 8)
     >>> found = diff(Manifest({"module.fc.bias": info}), Manifest({"fc.bias": info}))
     >>> found.missing, str(found.rules).strip(), found.after_rules.same

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
-from ckptnames.errors import AmbiguousInference, CannotRename
+from ckptnames.errors import AmbiguousInference, CannotRename, CannotRewrite
 from ckptnames.fixing.edits import Edit, rules_of_edits
 from ckptnames.fixing.readback import check_names, check_places
 from ckptnames.formats.checkpoint import Checkpoint, Renames
-from ckptnames.formats.reading import Readable, manifest_of, open_path
+from ckptnames.formats.reading import Readable, open_path
 from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.formats.writing import verify_payload, write
 from ckptnames.manifest import Manifest
+from ckptnames.operands import manifest_of, model_named
 from ckptnames.rules import Pattern, Plan, Rules, plan
 
 Progress = Callable[[int, int], None]
@@ -82,6 +83,8 @@ def prepare(
 
     Raises ``partial-prefix``, ``ambiguous-inference``, ``cannot-rename``, and what reading raises.
     """
+    if isinstance(source, str) and model_named(source):
+        raise CannotRewrite(source, "model")
     checkpoint, named = open_path(source)
     target = None if like is None else manifest_of(like)
     manifest = chosen(checkpoint, named if container is None else container, target)

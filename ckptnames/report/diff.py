@@ -135,6 +135,10 @@ def _dtypes(mismatch: DtypeMismatch) -> str:
 def _commands(diff: Diff) -> Iterator[str]:
     if diff.obstacles or not diff.source.name:
         return
+    if diff.source.format == "model" and diff.target.format != "model" and diff.target.name:
+        yield "The source is a model, and no file to write again; the checkpoint's names are mended by what this says:"
+        yield f"  {shlex.join(['ckptnames', 'diff', diff.target.name, diff.source.name])}"
+        return
     for command in fix_commands(diff):
         yield f"  {command}"
     after = diff.after_rules
@@ -160,6 +164,8 @@ def _hints(after: Diff) -> Iterator[str]:
 
 def fix_commands(diff: Diff) -> list[str]:
     """Give the ``ckptnames fix`` commands that carry the rules out, shell-quoted: one, or one for each rival copy."""
+    if diff.source.format == "model":
+        return []
     if diff.choices:
         return [
             _command(diff, ["--rule", f"{c.strip}.** -> {c.add + '.' if c.add else ''}**", "--drop-unexpected"])

@@ -1,0 +1,237 @@
+"""What stopped a model from being imported or built, said in terms of the model's own code."""
+
+from __future__ import annotations
+
+import os
+import re
+import sysconfig
+from collections.abc import Iterator
+from inspect import Parameter, Signature, isclass, signature
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+import torch
+
+from ckptnames.errors import CkptnamesError
+from ckptnames.errors_predict import (
+    ArgumentNeedsCode,
+    ConstructionFailed,
+    ImportFailed,
+    MissingArgument,
+    MissingPackage,
+    NeedsDevice,
+    NeedsDownload,
+    NeedsRealNumbers,
+    UnexpectedArgument,
+)
+from ckptnames.predict.locating import Arguments, ModelOperand
+from ckptnames.predict.recording import Place
+
+_DEVICE = re.compile(
+    r"not compiled with \w+ enabled|no \w+ gpus? |no nvidia driver|no attribute '_cuda_|requires \w+ support"
+    r"|cannot get \w+ generator|invalid device ordinal|from the '(?!Meta)\w+' backend",
+    re.IGNORECASE,
+)
+_INSTALLED_AS = {
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+    "pytorch_lightning": "pytorch-lightning",
+    "clip": "openai-clip",
+    "torch_geometric": "torch-geometric",
+}
+"""Packages whose name on the index is not the one that is imported."""
+
+_TOOLS = os.path.join(os.path.dirname(torch.__file__), ""), os.path.join(str(Path(__file__).parents[1]), "")  # noqa: PTH118, PTH120
+_STANDARD = os.path.join(sysconfig.get_path("stdlib"), "")  # noqa: PTH118
+
+
+def import_failure(operand: ModelOperand, error: BaseException, hosts: list[str]) -> CkptnamesError:
+    """Say why importing the model's file or module failed."""
+    common = _common(operand, error, hosts)
+    if common is not None:
+        return common
+    if isinstance(error, SyntaxError) and error.filename:
+        place = str(Place(error.filename, error.lineno or 1))
+        return ImportFailed(operand.place, f"SyntaxError: {error.msg}", place, (error.text or "").strip())
+    return ImportFailed(operand.place, _reason(error), *_where(error))
+
+
+def building_failure(operand: ModelOperand, error: BaseException, hosts: list[str], target: Any) -> CkptnamesError:
+    """Say why building the model failed."""
+    common = _common(operand, error, hosts, target)
+    if common is not None:
+        return common
+    if is_for_want_of_numbers(error):
+        return NeedsRealNumbers(operand.text, _reason(error), *_where(error))
+    return ConstructionFailed(operand.text, _reason(error), *_where(error))
+
+
+def _common(operand: ModelOperand, error: BaseException, hosts: list[str], target: Any = None) -> CkptnamesError | None:
+    if isinstance(error, CkptnamesError):
+        return error
+    if hosts:
+        return NeedsDownload(operand.text, hosts[0], *_where(error), _offline(operand, target))
+    chain = list(_chain(error))
+    for each in chain:
+        if isinstance(each, ModuleNotFoundError) and each.name and each is chain[0]:
+            package = each.name.partition(".")[0]
+            folder = _folder_of(package, operand)
+            return MissingPackage(operand.place, each.name, *_where(each), _INSTALLED_AS.get(package, package), folder)
+        if _DEVICE.search(str(each)):
+            return NeedsDevice(operand.text, _reason(each), *_where(error))
+    return None
+
+
+def is_for_want_of_numbers(error: BaseException) -> bool:
+    """Tell whether something failed because tensors on the meta device have no numbers."""
+    return any("meta" in str(each).lower() for each in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        yield at
+        at = at.__cause__ or at.__context__
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it ends the program, with exit code {error.code}"
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else ""
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _where(error: BaseException) -> tuple[str, str]:
+    """Give the last line of the model's own code in a traceback, its place and its text."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    own = [frame for frame in frames if _is_the_models(frame.filename)]
+    if not own:
+        return "", ""
+    return str(Place(own[-1].filename, own[-1].lineno or 1)), own[-1].line or ""
+
+
+def _is_the_models(file: str) -> bool:
+    if file.startswith(_TOOLS):
+        return False
+    return not file.startswith(_STANDARD) or "site-packages" in Path(file).parts
+
+
+def _folder_of(package: str, operand: ModelOperand) -> str:
+    """Find a folder above the model's file in which the package stands, if it does: it need not be installed."""
+    if not operand.in_file:
+        return ""
+    for folder in Path(operand.place).absolute().parents:
+        if (folder / f"{package}.py").is_file() or (folder / package).is_dir():
+            return str(folder)
+    return ""
+
+
+def _offline(operand: ModelOperand, target: Any) -> str:
+    """Compose the operand that builds the model without weights to fetch, where its signature tells how."""
+    try:
+        names = signature(target).parameters
+    except (TypeError, ValueError):
+        names = {}
+    for name, off in (("pretrained", "False"), ("weights", "None")):
+        setting = re.search(rf"\b{name}\s*=\s*([^,()]+|'[^']*'|\"[^\"]*\")", operand.call)
+        if setting is not None:
+            return operand.text.replace(setting[0], f"{name}={off}")
+        if name in names:
+            inside = operand.call[1:-1].strip()
+            return f"{operand.uncalled}({inside}{', ' if inside else ''}{name}={off})"
+    return ""
+
+
+def check_arguments(operand: ModelOperand, target: Any, given: Arguments) -> None:
+    """Hold the arguments against what the model takes.
+
+    Raises ``missing-argument``, ``unexpected-argument``; nothing where a signature cannot be had.
+    """
+    try:
+        takes = signature(target)
+    except (TypeError, ValueError):
+        return
+    shown = f"{operand.name}{_signature_text(takes)}"
+    where = _definition(target)
+    try:
+        takes.bind(*given.positional, **given.named)
+    except TypeError:
+        unexpected = _unexpected(takes, given)
+        if unexpected is not None:
+            raise UnexpectedArgument(operand.text, unexpected[0], shown, where, unexpected[1]) from None
+        raise _missing(operand, takes, given, shown, where) from None
+
+
+def _signature_text(takes: Signature) -> str:
+    bare = [p.replace(annotation=Parameter.empty) for p in takes.parameters.values()]
+    return str(Signature(bare))
+
+
+def _unexpected(takes: Signature, given: Arguments) -> tuple[str, str] | None:
+    """Find what is given and not taken: in words, and the name that is spelled like it."""
+    from difflib import get_close_matches
+
+    parameters = takes.parameters.values()
+    by_position = [p for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    kinds = {p.kind for p in parameters}
+    if len(given.positional) > len(by_position) and Parameter.VAR_POSITIONAL not in kinds:
+        return f"{len(given.positional)} arguments by position, at most {len(by_position)}", ""
+    taken = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
+    for name in given.named:
+        if name not in taken and Parameter.VAR_KEYWORD not in kinds:
+            near = get_close_matches(name, taken, n=1)
+            return f"'{name}'", near[0] if near else ""
+        if name in [p.name for p in by_position[: len(given.positional)]]:
+            return f"'{name}' twice, by position and by name", ""
+    return None
+
+
+def _missing(
+    operand: ModelOperand, takes: Signature, given: Arguments, shown: str, where: str
+) -> MissingArgument | ArgumentNeedsCode:
+    bound = takes.bind_partial(*given.positional, **given.named).arguments
+    variadic = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    missing = [
+        p
+        for p in takes.parameters.values()
+        if p.name not in bound and p.default is Parameter.empty and p.kind not in variadic
+    ]
+    for parameter in missing:
+        wanted = _wanted_class(parameter)
+        if wanted:
+            return ArgumentNeedsCode(operand.text, parameter.name, wanted, shown, where)
+    example = {p.name: _EXAMPLES.get(_annotation(p), "10") for p in missing}
+    return MissingArgument(operand.text, [p.name for p in missing], shown, where, example)
+
+
+_EXAMPLES = {"int": "10", "float": "0.1", "bool": "True", "str": "'name'", "list": "[2, 2]", "tuple": "(2, 2)"}
+
+
+def _annotation(parameter: Parameter) -> str:
+    found = parameter.annotation
+    text = found if isinstance(found, str) else getattr(found, "__name__", str(found))
+    return re.split(r"[\[| ]", text.rpartition(".")[2] if "[" not in text else text)[0].lower()
+
+
+def _wanted_class(parameter: Parameter) -> str:
+    """Name the class that an annotation asks for, where literals are none of it."""
+    found = parameter.annotation
+    text = found if isinstance(found, str) else getattr(found, "__name__", "") if isclass(found) else ""
+    name = text.strip("'\"").rpartition(".")[2]
+    return name if name.isidentifier() and name[:1].isupper() and name not in ("List", "Tuple", "Any", "Dict") else ""
+
+
+def _definition(target: Any) -> str:
+    """Say where a class or a function is defined."""
+    function = target.__init__ if isclass(target) else target
+    code = getattr(function, "__code__", None)
+    if code is None or not _is_the_models(code.co_filename):
+        return ""
+    return str(Place(code.co_filename, code.co_firstlineno))

@@ -1,0 +1,151 @@
+"""Which line of code registered each module, parameter and buffer: noted while a model is built."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120, code objects hold text, and this runs for every name
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
+_MACHINERY = frozenset(
+    os.path.join(_TORCH, "nn", "modules", name)  # noqa: PTH118
+    for name in ("module.py", "container.py")
+)
+_PLAIN = frozenset({list, tuple, dict, torch.Tensor})
+"""What is held without being registered, when it is set as an attribute of a module."""
+
+
+class Place(NamedTuple):
+    """A line of source: ``file`` as it was imported, ``line`` from 1."""
+
+    file: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        """The line itself, or ``""`` where its file cannot be read."""
+        linecache.checkcache(self.file)
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        """Name the file from the current folder, where it lies below it."""
+        path = Path(self.file)
+        try:
+            path = path.relative_to(Path.cwd())
+        except (ValueError, OSError):
+            pass
+        return f"{path}:{self.line}"
+
+
+class _Site(NamedTuple):
+    owner: nn.Module
+    name: str
+    code: CodeType
+    instruction: int
+
+
+@dataclass(slots=True)
+class Record:
+    """Where names were registered while a model was built."""
+
+    _by_name: dict[tuple[int, str], _Site] = field(default_factory=dict)
+    _by_value: dict[tuple[int, int], _Site] = field(default_factory=dict)
+
+    def place(self, owner: nn.Module, name: str) -> Place | None:
+        """Tell where ``name`` was set on ``owner``, as a submodule, a parameter, a buffer or a plain attribute."""
+        return _place(self._by_name.get((id(owner), name)))
+
+    def first_name(self, owner: nn.Module, value: object) -> str | None:
+        """Tell under which name ``value`` was registered on ``owner``; a list that is cut short renumbers the rest."""
+        site = self._by_value.get((id(owner), id(value)))
+        return site.name if site else None
+
+    def place_of(self, owner: nn.Module, value: object) -> Place | None:
+        """Tell where ``value`` was registered on ``owner``, under whichever name."""
+        return _place(self._by_value.get((id(owner), id(value))))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._by_name.clear()
+        self._by_value.clear()
+
+    def note(self, owner: nn.Module, name: str, value: object) -> None:
+        """Note that the code which is running now sets ``name`` on ``owner``."""
+        frame = _author(sys._getframe(1))
+        # The line is worked out when it is asked for: most never are.
+        site = _Site(owner, name, frame.f_code, frame.f_lasti)
+        self._by_name[id(owner), name] = self._by_value[id(owner), id(value)] = site
+
+
+def _author(frame: FrameType) -> FrameType:
+    """Go up to the first frame outside torch; for a model that is torch's own, to the line that is no machinery."""
+    inside: FrameType | None = None
+    at: FrameType | None = frame
+    while at is not None:
+        file = at.f_code.co_filename
+        if not file.startswith(_TORCH):
+            if not file.startswith(_OURS):
+                return at
+            if inside is not None:
+                return inside
+        elif inside is None and file not in _MACHINERY:
+            inside = at
+        at = at.f_back
+    return inside or frame
+
+
+def _place(site: _Site | None) -> Place | None:
+    if site is None:
+        return None
+    for start, end, line in site.code.co_lines():
+        if start <= site.instruction < end and line is not None:
+            return Place(site.code.co_filename, line)
+    return None
+
+
+@contextmanager
+def recorded(record: Record, replace: Callable[[nn.Module, str, Any], Any] | None = None) -> Iterator[None]:
+    """Note every registration while the block runs; ``replace`` may give another parameter for one that is registered.
+
+    >>> record = Record()
+    >>> with recorded(record):
+    ...     net = nn.Sequential(nn.ReLU())
+    >>> record.place(net, "0") is not None
+    True
+    """
+
+    def note_parameter(owner: nn.Module, name: str, value: Any) -> Any:
+        other = replace(owner, name, value) if replace is not None else None
+        record.note(owner, name, value if other is None else other)
+        return other
+
+    set_attribute = nn.Module.__setattr__
+
+    def note_attribute(self: nn.Module, name: str, value: Any) -> None:
+        if type(value) in _PLAIN:
+            record.note(self, name, value)
+        set_attribute(self, name, value)
+
+    hooks = [
+        torch_module.register_module_module_registration_hook(record.note),
+        torch_module.register_module_parameter_registration_hook(note_parameter),
+        torch_module.register_module_buffer_registration_hook(record.note),
+    ]
+    nn.Module.__setattr__ = note_attribute  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        nn.Module.__setattr__ = set_attribute  # type: ignore[method-assign]
+        for hook in hooks:
+            hook.remove()
