@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from shlex import quote
 
 from ckptnames.errors import ModelError
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], word: str = "or") -> str:
     quoted = [f"'{name}'" for name in names]
-    return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+    return f" {word} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 def _beside(place: str) -> str:
@@ -123,7 +123,9 @@ class NoModelOperand(ModelError):
             offer = f"did you mean {quote(f'{above}:{last}')}?"
         else:
             offer = f"write it as file.py:NAME or package.module:NAME, as in {quote('model.py:Net(depth=18)')}"
-        super().__init__(f"'{operand}' is {'a path, and no model' if is_path else 'not written as a model is'}", help=offer)
+        super().__init__(
+            f"'{operand}' is {'a path, and no model' if is_path else 'not written as a model is'}", help=offer
+        )
 
 
 class ModelNotNamed(ModelError):
@@ -248,19 +250,13 @@ class MissingArgument(ModelError):
 
     code = "missing-argument"
 
-    def __init__(
-        self, operand: str, names: Sequence[str], signature: str, where: str, example: Mapping[str, str]
-    ) -> None:
-        self.operand, self.names, self.signature = operand, tuple(names), signature
-        given = ", ".join(f"{name}={value}" for name, value in example.items())
-        head, _, rest = operand.partition("(")
-        inside = rest.removesuffix(")").strip()
-        call = f"{head}({inside}, {given})" if inside else f"{head}({given})"
+    def __init__(self, operand: str, names: Sequence[str], signature: str, where: str, example: str) -> None:
+        self.operand, self.names, self.signature, self.example = operand, tuple(names), signature, example
         super().__init__(
-            f"'{operand}' is not built without {' and '.join(repr(name) for name in names)}",
+            f"'{operand}' is not built without {_listed(names, 'and')}",
             where=where,
             evidence=[signature],
-            help=f"give it in the operand, as in {quote(call)}",
+            help=f"give it in the operand, as in {quote(example)}",
         )
 
 
@@ -281,17 +277,17 @@ class ArgumentNeedsCode(ModelError):
 
 
 class UnexpectedArgument(ModelError):
-    """An argument that a model does not take."""
+    """An argument that a model does not take; ``instead`` is the operand without it, or with the name most like it."""
 
     code = "unexpected-argument"
 
-    def __init__(self, operand: str, argument: str, signature: str, where: str, nearest: str = "") -> None:
-        self.operand, self.argument, self.signature, self.nearest = operand, argument, signature, nearest
+    def __init__(self, operand: str, argument: str, signature: str, where: str, instead: str) -> None:
+        self.operand, self.argument, self.signature, self.instead = operand, argument, signature, instead
         super().__init__(
             f"'{operand}' does not take {argument}",
             where=where,
             evidence=[signature] if signature else [],
-            help=f"did you mean '{nearest}'?" if nearest else f"leave it out: {quote(operand.partition('(')[0])}",
+            help=f"did you mean {quote(instead)}?",
         )
 
 
@@ -371,4 +367,3 @@ class NoSuchKey(ModelError):
             f"'{key}' is no key of {model}, and no module above one",
             help=f"did you mean {_listed(nearest)}?" if nearest else "--explain without a key explains them all",
         )
-

@@ -18,9 +18,13 @@ _ALL = "*"
 
 @click.command("predict", short_help="The names that a model's state_dict will have, and why.")
 @click.argument("model", required=False)
-@click.option("--wrap", multiple=True, metavar="W", help="What wraps the model, the outermost last: ddp, compile@encoder.")
+@click.option("--wrap", multiple=True, metavar="W", help="What wraps the model, outermost last: ddp, compile@encoder.")
 @click.option(
-    "--explain", is_flag=False, flag_value=_ALL, metavar="[KEY]", help="Which line made each segment of a key, or of all."
+    "--explain",
+    is_flag=False,
+    flag_value=_ALL,
+    metavar="[KEY]",
+    help="What made each segment of a key, or of all.",
 )
 @click.option("--flat", is_flag=True, help="One key a line: key, shape and dtype, with tabs between.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, which can be read again as a manifest.")

@@ -30,6 +30,4 @@ def as_checkpoint(manifest: Manifest, operand: str) -> ModelCheckpoint:
     container = Container(ContainerInfo("", len(manifest)), manifest.tensors, manifest.other, manifest.ties)
     again = {key for tie in manifest.ties for key in tie[1:]}
     n_bytes = sum(info.nbytes or 0 for key, info in manifest.items() if key not in again)
-    return ModelCheckpoint(
-        Path(operand), manifest.format, n_bytes, (container,), notes=manifest.notes, operand=operand
-    )
+    return ModelCheckpoint(Path(operand), manifest.format, n_bytes, (container,), notes=manifest.notes, operand=operand)

@@ -63,7 +63,7 @@ def built(text: str) -> Built:
         target = _named(operand, module)
         if isinstance(target, nn.Module):
             if operand.call:
-                raise UnexpectedArgument(operand.text, "arguments: it is built already", "", "")
+                raise UnexpectedArgument(operand.text, "arguments: it is built already", "", "", operand.uncalled)
             return Built(target, record)
         if not callable(target) or (isclass(target) and not issubclass(target, nn.Module)):
             raise NotAModel(text, _described(target), _models_in(operand, module))

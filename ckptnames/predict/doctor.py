@@ -19,6 +19,7 @@ from ckptnames.predict.walk import Entry, entries, modules
 _PLAIN_CONTAINERS = (list, tuple, dict, set, deque)
 _MOST_HELD = 10_000
 """Values looked at in one attribute: a plain list can hold a whole data set."""
+_MOST_SPELLED_OUT = 3
 _COMPUTED_FROM = ("_g", "_v", "_orig", "_mask")
 """What torch's older norms and pruning keep beside a tensor that they compute anew each time."""
 
@@ -104,9 +105,7 @@ def _unregistered(seen: _Seen) -> Iterator[Finding]:
                 kind = "is set past nn.Module" if isinstance(value, nn.Module) else f"is a plain {type(value).__name__}"
                 n = sum(map(_weights, lost))
                 classes = ", ".join(f"{count} {kind}" for kind, count in Counter(_kinds(lost)).items())
-                message = (
-                    f"'{what}' {kind}: its {classes}{_counted(n, lost)} are in no state dict; use {_better(value, lost)}"
-                )
+                message = f"'{what}' {kind}: its {classes}{_counted(n, lost)} are in no state dict; use {_better(value, lost)}"
                 yield Finding("unregistered", message, (what,), seen.place(path, name))
 
 
@@ -152,7 +151,9 @@ def _plain_tensors(seen: _Seen) -> Iterator[Finding]:
     for path, module in seen.unique:
         for name, value in vars(module).items():
             if type(value) is torch.Tensor and value.is_leaf and id(value) not in seen.registered:
-                if not any(name + end in held for end in _COMPUTED_FROM for held in (module._parameters, module._buffers)):
+                if not any(
+                    name + end in held for end in _COMPUTED_FROM for held in (module._parameters, module._buffers)
+                ):
                     found[type(module), name].append(path)
     for (kind, name), paths in found.items():
         where = f"'{join(paths[0], name)}'" if len(paths) == 1 else f"'{name}' of {len(paths)} {kind.__name__}"
@@ -171,7 +172,9 @@ def _registered_twice(seen: _Seen) -> Iterator[Finding]:
         if own and id(seen.at[first]) in seen.with_keys:
             kind = type(seen.at[first]).__name__
             more = f", {len(own)} times" if len(own) > 1 else ""
-            message = f"'{own[0]}' is '{first}'{more}: one {kind} under {len(own) + 1} names, its keys are saved under each"
+            message = (
+                f"'{own[0]}' is '{first}'{more}: one {kind} under {len(own) + 1} names, its keys are saved under each"
+            )
             yield Finding("registered-twice", message, (first, *own), seen.place_of_module(own[0]))
 
 
@@ -191,6 +194,8 @@ def _tied(seen: _Seen) -> Iterator[Finding]:
         if len(names) > 1:
             second = by_key[names[1]]
             message = f"{' = '.join(names)}: one tensor, saved under each name"
+            if len(names) > _MOST_SPELLED_OUT:
+                message = f"{_patterns(names)}: one tensor, saved under {len(names)} names"
             yield Finding("tied", message, names, seen.place(second.path, second.leaf))
 
 

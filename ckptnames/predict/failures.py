@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from inspect import Parameter, Signature, isclass, signature
 from pathlib import Path
 from traceback import extract_tb
@@ -25,7 +26,7 @@ from ckptnames.errors_predict import (
     NeedsRealNumbers,
     UnexpectedArgument,
 )
-from ckptnames.predict.locating import Arguments, ModelOperand
+from ckptnames.predict.locating import Arguments, ModelOperand, as_written, called_with
 from ckptnames.predict.recording import Place
 
 _DEVICE = re.compile(
@@ -33,6 +34,7 @@ _DEVICE = re.compile(
     r"|cannot get \w+ generator|invalid device ordinal|from the '(?!Meta)\w+' backend",
     re.IGNORECASE,
 )
+_HUB_IS_OFFLINE = frozenset({"OfflineModeIsEnabled", "LocalEntryNotFoundError"})
 _INSTALLED_AS = {
     "cv2": "opencv-python",
     "PIL": "pillow",
@@ -73,9 +75,11 @@ def building_failure(operand: ModelOperand, error: BaseException, hosts: list[st
 def _common(operand: ModelOperand, error: BaseException, hosts: list[str], target: Any = None) -> CkptnamesError | None:
     if isinstance(error, CkptnamesError):
         return error
+    chain = list(_chain(error))
+    if any(type(each).__name__ in _HUB_IS_OFFLINE for each in chain):
+        hosts = [*hosts, "huggingface.co"]
     if hosts:
         return NeedsDownload(operand.text, hosts[0], *_where(error), _offline(operand, target))
-    chain = list(_chain(error))
     for each in chain:
         if isinstance(each, ModuleNotFoundError) and each.name and each is chain[0]:
             package = each.name.partition(".")[0]
@@ -135,17 +139,14 @@ def _folder_of(package: str, operand: ModelOperand) -> str:
 
 def _offline(operand: ModelOperand, target: Any) -> str:
     """Compose the operand that builds the model without weights to fetch, where its signature tells how."""
+    positional, named = as_written(operand)
     try:
-        names = signature(target).parameters
+        names: Iterable[str] = signature(target).parameters
     except (TypeError, ValueError):
-        names = {}
+        names = ()
     for name, off in (("pretrained", "False"), ("weights", "None")):
-        setting = re.search(rf"\b{name}\s*=\s*([^,()]+|'[^']*'|\"[^\"]*\")", operand.call)
-        if setting is not None:
-            return operand.text.replace(setting[0], f"{name}={off}")
-        if name in names:
-            inside = operand.call[1:-1].strip()
-            return f"{operand.uncalled}({inside}{', ' if inside else ''}{name}={off})"
+        if name in named or name in names:
+            return called_with(operand, positional, {**named, name: off})
     return ""
 
 
@@ -163,9 +164,7 @@ def check_arguments(operand: ModelOperand, target: Any, given: Arguments) -> Non
     try:
         takes.bind(*given.positional, **given.named)
     except TypeError:
-        unexpected = _unexpected(takes, given)
-        if unexpected is not None:
-            raise UnexpectedArgument(operand.text, unexpected[0], shown, where, unexpected[1]) from None
+        _refuse_unexpected(operand, takes, given, shown, where)
         raise _missing(operand, takes, given, shown, where) from None
 
 
@@ -174,23 +173,25 @@ def _signature_text(takes: Signature) -> str:
     return str(Signature(bare))
 
 
-def _unexpected(takes: Signature, given: Arguments) -> tuple[str, str] | None:
-    """Find what is given and not taken: in words, and the name that is spelled like it."""
-    from difflib import get_close_matches
-
+def _refuse_unexpected(operand: ModelOperand, takes: Signature, given: Arguments, shown: str, where: str) -> None:
     parameters = takes.parameters.values()
-    by_position = [p for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    by_position = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    by_name = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
     kinds = {p.kind for p in parameters}
-    if len(given.positional) > len(by_position) and Parameter.VAR_POSITIONAL not in kinds:
-        return f"{len(given.positional)} arguments by position, at most {len(by_position)}", ""
-    taken = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
+    positional, named = as_written(operand)
+    n, most = len(positional), len(by_position)
+    if n > most and Parameter.VAR_POSITIONAL not in kinds:
+        found, instead = f"{n} arguments by position, at most {most}", called_with(operand, positional[:most], named)
+        raise UnexpectedArgument(operand.text, found, shown, where, instead)
     for name in given.named:
-        if name not in taken and Parameter.VAR_KEYWORD not in kinds:
-            near = get_close_matches(name, taken, n=1)
-            return f"'{name}'", near[0] if near else ""
-        if name in [p.name for p in by_position[: len(given.positional)]]:
-            return f"'{name}' twice, by position and by name", ""
-    return None
+        others = {each: value for each, value in named.items() if each != name}
+        if name in by_position[:n]:
+            instead = called_with(operand, positional, others)
+            raise UnexpectedArgument(operand.text, f"'{name}' twice, by position and by name", shown, where, instead)
+        if name not in by_name and Parameter.VAR_KEYWORD not in kinds:
+            near = get_close_matches(name, [each for each in by_name if each not in named], n=1)
+            instead = called_with(operand, positional, {**others, **({near[0]: named[name]} if near else {})})
+            raise UnexpectedArgument(operand.text, f"'{name}'", shown, where, instead)
 
 
 def _missing(
@@ -207,7 +208,10 @@ def _missing(
         wanted = _wanted_class(parameter)
         if wanted:
             return ArgumentNeedsCode(operand.text, parameter.name, wanted, shown, where)
-    example = {p.name: _EXAMPLES.get(_annotation(p), "10") for p in missing}
+    positional, named = as_written(operand)
+    example = called_with(
+        operand, positional, {**named, **{p.name: _EXAMPLES.get(_annotation(p), "10") for p in missing}}
+    )
     return MissingArgument(operand.text, [p.name for p in missing], shown, where, example)
 
 

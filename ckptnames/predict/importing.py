@@ -95,7 +95,9 @@ def importable(source: Source | None) -> Iterator[None]:
     finally:
         sys.path[:], sys.argv, sys.dont_write_bytecode = path, arguments, no_bytecode
         new = [name for name in sys.modules if name not in before and name.partition(".")[0] not in before]
-        _take_out([name for name in new if name.startswith(_PRIVATE) or (_is_in(name, own) and not _is_installed(name))])
+        _take_out(
+            [name for name in new if name.startswith(_PRIVATE) or (_is_in(name, own) and not _is_installed(name))]
+        )
         sys.modules.update(hidden)
 
 

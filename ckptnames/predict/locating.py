@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ckptnames.errors_predict import NotALiteral, OperandSyntax
@@ -75,6 +76,27 @@ def arguments(operand: ModelOperand) -> Arguments:
         if keyword.arg is None:
             raise _no_literal(operand, keyword.value, "**")
     return Arguments(positional, {str(keyword.arg): _value(operand, keyword.value) for keyword in call.keywords})
+
+
+def called_with(operand: ModelOperand, positional: Sequence[str], named: Mapping[str, str]) -> str:
+    """Write the operand with other arguments, given as they are written.
+
+    >>> called_with(model_operand("model.py:Net"), ["3"], {"depth": "18"})
+    'model.py:Net(3, depth=18)'
+    """
+    written = [*positional, *(f"{name}={value}" for name, value in named.items())]
+    return f"{operand.uncalled}({', '.join(written)})" if written else operand.uncalled
+
+
+def as_written(operand: ModelOperand) -> tuple[list[str], dict[str, str]]:
+    """Give the arguments of a call that can be read, as they are written.
+
+    >>> as_written(model_operand("model.py:Net(3, depths=[2, 2])"))
+    (['3'], {'depths': '[2, 2]'})
+    """
+    call = ast.parse(f"_{operand.call or '()'}", mode="eval").body
+    assert isinstance(call, ast.Call)
+    return list(map(ast.unparse, call.args)), {str(k.arg): ast.unparse(k.value) for k in call.keywords}
 
 
 def _value(operand: ModelOperand, node: ast.expr) -> Any:

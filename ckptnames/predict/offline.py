@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 _HERE = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
+_SWITCH = "HF_HUB_OFFLINE"
+"""Without it the Hugging Face library waits and tries again, for a minute, before it looks at what it has kept."""
 
 
 class Refused(ConnectionError):
@@ -50,7 +54,29 @@ def offline() -> Iterator[list[str]]:
     socket.getaddrinfo = refusing_look_up
     socket.socket.connect = refusing_connect  # type: ignore[method-assign]
     try:
-        yield hosts
+        with _switched_off():
+            yield hosts
     finally:
         socket.getaddrinfo = look_up
         socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@contextmanager
+def _switched_off() -> Iterator[None]:
+    """Tell the Hugging Face library, loaded already or not, to take what it has kept and to ask nobody."""
+    before = os.environ.get(_SWITCH)
+    loaded = sys.modules.get("huggingface_hub.constants")
+    was = getattr(loaded, _SWITCH, None)
+    os.environ[_SWITCH] = "1"
+    if loaded is not None:
+        setattr(loaded, _SWITCH, True)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SWITCH]
+        else:
+            os.environ[_SWITCH] = before
+        now = sys.modules.get("huggingface_hub.constants")
+        if now is not None:
+            setattr(now, _SWITCH, (before or "").upper() in ("1", "ON", "YES", "TRUE") if loaded is None else was)

@@ -142,5 +142,7 @@ def _leaf_rule(entry: Entry) -> str:
 
 
 def _no_such_key(model: str, key: str, found: Sequence[Entry]) -> NoSuchKey:
-    names = {entry.key for entry in found} | {join(*segments(e.key)[:n]) for e in found for n in range(1, e.key.count("."))}
+    names = {entry.key for entry in found} | {
+        join(*segments(e.key)[:n]) for e in found for n in range(1, e.key.count("."))
+    }
     return NoSuchKey(model, key, get_close_matches(key, sorted(names), n=3))

@@ -6,7 +6,7 @@ import linecache
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -39,13 +39,14 @@ class Place(NamedTuple):
         return linecache.getline(self.file, self.line).strip()
 
     def __str__(self) -> str:
-        """Name the file from the current folder, where it lies below it."""
-        path = Path(self.file)
-        try:
-            path = path.relative_to(Path.cwd())
-        except (ValueError, OSError):
-            pass
-        return f"{path}:{self.line}"
+        """Name the file as people do: a package's from the package on, another from the current folder on."""
+        file = self.file
+        for folder in ("site-packages", "dist-packages"):
+            file = file.rpartition(f"{os.sep}{folder}{os.sep}")[2]
+        if file == self.file:
+            with suppress(ValueError, OSError):
+                file = str(Path(file).relative_to(Path.cwd()))
+        return f"{file}:{self.line}"
 
 
 class _Site(NamedTuple):

@@ -14,7 +14,9 @@ from torch.utils._device import _device_constructors
 
 _META = torch.device("meta")
 _HOSTS = frozenset({"cpu", "meta"})
-_FILLS: frozenset[Any] = frozenset({torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.fill_, torch.Tensor.zero_})
+_FILLS: frozenset[Any] = frozenset(
+    {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.fill_, torch.Tensor.zero_}
+)
 """What initialises: on a tensor without numbers it does nothing, and takes most of the time that building takes."""
 _MOVES: frozenset[Any] = frozenset(
     getattr(torch.Tensor, name) for name in ("cuda", "xpu", "ipu", "hpu", "mtia") if hasattr(torch.Tensor, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -87,21 +88,21 @@ def _step_json(step: Step) -> dict[str, Any]:
 def explain_text(origins: Mapping[str, Sequence[Step]], *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
     """Say of one key how each of its segments came about; of several the same as a tree, in which like is joined."""
     if len(origins) == 1:
-        lines = [line for key, steps in origins.items() for line in _path(key, steps, width, paint)]
+        lines = [line for key, steps in origins.items() for line in _path(key, steps, paint)]
     else:
         lines = list(_tree(origins, width))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _path(key: str, steps: Sequence[Step], width: int, paint: Paint) -> Iterator[str]:
+def _path(key: str, steps: Sequence[Step], paint: Paint) -> Iterator[str]:
     yield paint("bold", shown(key))
     rows = [(f"  {shown(step.segment)}", rule_text(step), _place_text(step)) for step in steps]
-    for n, line in enumerate(columns(rows, width=width)):
+    followers = [step.place for step in steps[1:]]
+    for line, step, after in zip(columns(rows, width=sys.maxsize), steps, [*followers, None], strict=True):
         yield line
-        place = steps[n].place
-        after = steps[n + 1].place if n + 1 < len(steps) else None
-        if place is not None and place != after and place.text:
-            yield paint("dim", f"      {shown(place.text)}")
+        # A layer and its parameters come from one line of code, which is shown once, below the last of them.
+        if step.place is not None and step.place != after and step.place.text:
+            yield paint("dim", f"      {shown(step.place.text)}")
 
 
 def rule_text(step: Step) -> str:
@@ -153,7 +154,11 @@ def _rows(nodes: Iterable[_Node], depth: int) -> Iterator[tuple[str, str, str]]:
     for _, same in groupby(nodes, key=lambda node: node.like):
         alike = list(same)
         first = alike[0]
-        yield "  " * depth + _names([node.step.segment for node in alike]), rule_text(first.step), _place_text(first.step)
+        yield (
+            "  " * depth + _names([node.step.segment for node in alike]),
+            rule_text(first.step),
+            _place_text(first.step),
+        )
         yield from _rows(first.below.values(), depth + 1)
 
 
