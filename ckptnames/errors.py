@@ -1267,6 +1267,50 @@ class ModelError(CkptnamesError):
     """A model, or something asked of it, that cannot be answered."""
 
 
+class NotAModel(ModelError):
+    """Something that is neither a module nor the name of one."""
+
+    code = "not-a-model"
+
+    def __init__(self, found: object) -> None:
+        self.found = found.__name__ if isinstance(found, type) else type(found).__name__
+        is_class = isinstance(found, type)
+        super().__init__(
+            f"{'the class' if is_class else 'a value of type'} '{self.found}' is no module",
+            help=f"build one, and pass that: {self.found}(...)"
+            if is_class
+            else "pass a module, or say where one is: 'file.py:Net', 'package.module:name(kwarg=1)'",
+        )
+
+
+class EndlessModel(ModelError):
+    """A module that is registered inside itself, so that its names never end."""
+
+    code = "endless-model"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            "a module of this model is registered inside itself: its names have no end",
+            where=".".join(path.split(".")[:6]),
+            help="keep the reference out of the registry, as in self.parent = [parent]. "
+            "state_dict() fails on this model, too",
+        )
+
+
+class NoStateDict(ModelError):
+    """A model whose own ``state_dict()`` gives no names."""
+
+    code = "no-state-dict"
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model, self.reason = model, reason
+        super().__init__(
+            f"state_dict() of '{model}' {reason}",
+            help="call model.state_dict() yourself, and mend what it names",
+        )
+
+
 class UnknownWrapper(ModelError):
     """A wrapper of a name that is not known."""
 
@@ -1322,6 +1366,18 @@ class NoWeight(ModelError):
             help=f"name the module that has it, as in '{name}@{candidates[0]}'"
             if candidates
             else f"leave out '{text}': no module of this model has a 'weight'",
+        )
+
+
+class CannotWrap(ModelError):
+    """A wrapper that torch itself would refuse to put there."""
+
+    code = "cannot-wrap"
+
+    def __init__(self, text: str, module: str, reason: str) -> None:
+        self.text, self.module, self.reason = text, module, reason
+        super().__init__(
+            f"'{text}' cannot be put on this {module}: {reason}", help=f"leave out '{text}', or name another module"
         )
 
 

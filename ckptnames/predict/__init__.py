@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,13 @@ def predict(model: nn.Module | str, wrap: Sequence[str] = (), static: bool = Fal
     from ckptnames.predict.live import predict_live
 
     module = _built(model) if isinstance(model, str) else model
-    if wrap:
-        from ckptnames.predict.wrappers import wrapped
+    if not wrap:
+        return predict_live(module)
+    from ckptnames.predict.wrappers import says_of, wrapped
 
-        module = wrapped(module, wrap)
-    return predict_live(module)
+    wrap = [wrap] if isinstance(wrap, str) else list(wrap)
+    found = predict_live(wrapped(module, wrap))
+    return replace(found, name=type(module).__name__, notes=(*found.notes, *says_of(wrap)))
 
 
 def _built(text: str) -> nn.Module:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from ckptnames.predict.walk import entries
-from ckptnames.predict.wrapper_types import wrapped_as
+from ckptnames.keys import join
+from ckptnames.predict.known import prepared
+from ckptnames.predict.live import answered
+from ckptnames.predict.shadow import shadow
+from ckptnames.predict.walk import modules
+from ckptnames.predict.wrapper_types import elided, wrapped_as
 
 
 def canonical(model: nn.Module) -> dict[str, str]:
@@ -17,19 +21,24 @@ def canonical(model: nn.Module) -> dict[str, str]:
     >>> canonical(nn.Sequential(nn.DataParallel(nn.Linear(2, 2))))
     {'0.module.weight': '0.weight', '0.module.bias': '0.bias'}
     """
-    paths = _paths(model, "", "")
+    found, _ = answered(model)
+    inner, _ = answered(elided(prepared(shadow(model))))
+    names = {(entry.path, entry.leaf): entry.key for entry in inner}
+    paths = _unwrapped_paths(model)
     return {
-        entry.key: f"{paths[entry.path]}.{entry.leaf}".lstrip(".")
-        for entry in entries(model)
-        if wrapped_as(entry.owner) is None
+        entry.key: names[place]
+        for entry in found
+        if wrapped_as(entry.owner) is None and (place := (paths[entry.path], entry.leaf)) in names
     }
 
 
-def _paths(module: nn.Module, path: str, without: str) -> dict[str, str]:
-    found = {path: without}
-    inner = wrapped_as(module)
-    for name, child in module._modules.items():
-        if child is not None:
-            below = without if name == inner else f"{without}.{name}".lstrip(".")
-            found |= _paths(child, f"{path}.{name}".lstrip("."), below)
+def _unwrapped_paths(model: nn.Module) -> dict[str, str]:
+    """Give for each path of a module the one it has once the wrappers above it are gone."""
+    held: dict[str, str | None] = {}
+    found = {"": ""}
+    for path, module in modules(model):
+        held[path] = wrapped_as(module)
+        if path:
+            above, _, name = path.rpartition(".")
+            found[path] = found[above] if name == held[above] else join(found[above], name)
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,68 +12,122 @@ from torch import nn
 from ckptnames.formats.torch_dtypes import DTYPES
 from ckptnames.manifest import TensorInfo
 
-_SPELLED = {getattr(torch, name): word for name, (word, _) in DTYPES.items() if hasattr(torch, name)}
+SPELLED = {getattr(torch, name): word for name, (word, _) in DTYPES.items() if hasattr(torch, name)}
 _PLAIN = {torch.Tensor, nn.Parameter}
-_UNKNOWN = TensorInfo(None, None)
+_NOT_STRIDED = (RuntimeError, ValueError, AttributeError)
+"""What is raised where there is no storage, no strides or no shape: sparse, nested, lazy tensors, and no tensors."""
+
+
+def infos_of(named: Iterable[tuple[str, Any]]) -> dict[str, TensorInfo]:
+    """Describe tensors by name; most have a shape that another one had before.
+
+    >>> infos_of([("a", torch.empty(2, 3, device="meta")), ("b", None)])["a"]
+    TensorInfo(dtype='F32', shape=(2, 3), nbytes=24, strides=(3, 1), offset=0, storage=None)
+    """
+    known: dict[tuple[object, ...], TensorInfo] = {}
+    found = {}
+    for key, value in named:
+        if type(value) in _PLAIN and value.layout is torch.strided:
+            look = value.dtype, value.shape, value.stride()
+            if look not in known:
+                known[look] = info_of(value)
+            found[key] = known[look]
+        else:
+            found[key] = info_of(value)
+    return found
 
 
 def info_of(value: Any) -> TensorInfo:
-    """Describe a tensor; what it does not say of itself yet (a lazy parameter's shape) is unknown.
+    """Describe a value of a state dict; what it does not say of itself, such as the shape of a lazy one, is unknown.
 
-    >>> info_of(torch.empty(2, 3, device="meta"))
-    TensorInfo(dtype='F32', shape=(2, 3), nbytes=24, strides=(3, 1), offset=0, storage=None)
+    >>> info_of(nn.UninitializedParameter())
+    TensorInfo(dtype='F32', shape=None, nbytes=None, strides=None, offset=0, storage=None)
     """
-    if type(value) in _PLAIN:
-        try:
-            return TensorInfo(_SPELLED[value.dtype], tuple(value.shape), value.nbytes, value.stride())
-        except RuntimeError:  # sparse tensors have no strides, nested ones no shape
-            pass
+    if isinstance(value, TensorInfo):
+        return value
     if not isinstance(value, torch.Tensor):
-        return _UNKNOWN
-    return _with_care(value)
-
-
-def _with_care(value: torch.Tensor) -> TensorInfo:
-    dtype = _SPELLED.get(value.dtype)
-    if nn.parameter.is_lazy(value):
-        return TensorInfo(dtype, None)
+        return TensorInfo(None, None)
+    dtype = SPELLED.get(value.dtype)
     try:
         shape = tuple(map(int, value.shape))
-    except RuntimeError:
+    except _NOT_STRIDED:
         return TensorInfo(dtype, None)
     try:
         return TensorInfo(dtype, shape, int(value.nbytes), tuple(map(int, value.stride())))
-    except (RuntimeError, NotImplementedError):
+    except _NOT_STRIDED:
         return TensorInfo(dtype, shape)
 
 
-def ties_of(named: Iterable[tuple[str, Any]]) -> tuple[tuple[str, ...], ...]:
+def view_of(value: Any) -> object:
+    """Tell tensors apart by what they show: equal for two that have the same storage, offset, shape and strides.
+
+    >>> weight = nn.Parameter(torch.empty(2, device="meta"))
+    >>> view_of(weight) == view_of(weight.detach()), view_of(weight) == view_of(weight[:1])
+    (True, False)
+    """
+    try:
+        storage = value.untyped_storage()._cdata
+        return storage, value.storage_offset(), tuple(value.shape), value.stride(), value.dtype
+    except _NOT_STRIDED:
+        return id(value)
+
+
+class MetaTwins:
+    """Makes tensors on the meta device that share storages as their originals do, and share none with them.
+
+    >>> twin, weight = MetaTwins().twin, torch.empty(4, 2)
+    >>> view_of(twin(weight[1:])) == view_of(weight[1:]), info_of(twin(weight[1:])) == info_of(weight[1:])
+    (False, True)
+    """
+
+    def __init__(self) -> None:
+        self._twins: dict[object, tuple[Any, Any]] = {}
+        self._storages: dict[int, torch.UntypedStorage] = {}
+
+    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Give the twin of a tensor; of a kind that has none (lazy, sparse, quantised), the tensor itself."""
+        if id(tensor) not in self._twins:
+            self._twins[id(tensor)] = tensor, self._made(tensor)
+        twin: torch.Tensor = self._twins[id(tensor)][1]
+        return twin
+
+    def _made(self, tensor: torch.Tensor) -> torch.Tensor:
+        try:
+            storage = tensor.untyped_storage()
+            known = self._storages.get(storage._cdata)
+            if known is None:
+                known = self._storages[storage._cdata] = torch.empty(
+                    storage.nbytes(), dtype=torch.uint8, device="meta"
+                ).untyped_storage()
+            twin = torch.empty(0, dtype=tensor.dtype, device="meta")
+            twin.set_(known, tensor.storage_offset(), tensor.shape, tensor.stride())
+        except _NOT_STRIDED:
+            return tensor
+        return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+
+
+def ties_of(named: Sequence[tuple[str, Any]]) -> tuple[tuple[str, ...], ...]:
     """Group the keys of one tensor: same storage, offset, shape and strides.
 
     >>> weight = torch.empty(2, device="meta")
     >>> ties_of([("a", weight), ("b", weight.detach()), ("c", weight[:1])])
     (('a', 'b'),)
     """
-    by_storage: defaultdict[int, list[tuple[str, Any]]] = defaultdict(list)
-    for item in named:
-        by_storage[_storage(item[1])].append(item)
-    groups: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
-    for storage, items in by_storage.items():
-        if storage and len(items) > 1:
-            for key, value in items:
-                groups[storage, *_view(value)].append(key)
+    storages = [_storage(value) for _, value in named]
+    users = Counter(storages)
+    groups: defaultdict[object, list[str]] = defaultdict(list)
+    for (key, value), storage in zip(named, storages, strict=True):
+        if users[storage] > 1 and _has_elements(value):
+            groups[view_of(value)].append(key)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def _storage(value: Any) -> int:
-    """Tell storages apart; tensors on the meta device have no address. 0 is no storage."""
     try:
         return int(value.untyped_storage()._cdata)
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return 0
+    except _NOT_STRIDED:
+        return id(value)
 
 
-def _view(value: Any) -> tuple[Any, ...]:
-    if nn.parameter.is_lazy(value):
-        return (id(value),)
-    return value.storage_offset(), tuple(value.shape), value.stride(), value.dtype
+def _has_elements(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and (nn.parameter.is_lazy(value) or value.numel() > 0)

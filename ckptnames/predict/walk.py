@@ -1,23 +1,29 @@
-"""Every name that ``state_dict()`` gives, in its order, with the module that holds it: no tensor is read or copied."""
+"""What is registered in a model, in the order in which ``state_dict()`` lists it. No tensor is read or copied."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-Kind = Literal["parameter", "buffer", "extra state"]
+from ckptnames.errors import EndlessModel, NotAModel
+
+Kind = Literal["parameter", "buffer", "extra state", "made"]
 
 EXTRA_STATE = "_extra_state"
 
+_DEEPEST = 1000
+"""Modules inside each other: ``state_dict()`` itself ends here, at Python's recursion limit."""
+
 
 class Entry(NamedTuple):
-    """One key of a state dict and where it is registered.
+    """One key of a state dict, and where it is registered.
 
     ``path`` names the module ``owner`` from the root, which is ``""``; ``leaf`` is the name inside it. ``value`` is the
-    tensor itself, or ``None`` for an extra state, which only the module's own code could compute.
+    tensor itself or one that stands for it, and ``None`` for an extra state that was not asked for. An entry is
+    ``made`` where code of the model puts it into the state dict: then ``owner`` is the nearest module above its key.
     """
 
     key: str
@@ -28,15 +34,16 @@ class Entry(NamedTuple):
     value: Any
 
 
-def entries(model: nn.Module) -> list[Entry]:
-    """List what is registered in a model, as ``state_dict()`` does: parameters, buffers, extra state, then children.
+def entries(visited: Iterable[tuple[str, nn.Module]]) -> list[Entry]:
+    """List what is registered in modules by path: of each its parameters, buffers and extra state.
 
-    >>> [entry.key for entry in entries(nn.Sequential(nn.Linear(2, 3, bias=False), nn.BatchNorm1d(3, affine=False)))]
+    >>> model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.BatchNorm1d(3, affine=False))
+    >>> [entry.key for entry in entries(modules(model))]
     ['0.weight', '1.running_mean', '1.running_var', '1.num_batches_tracked']
     """
     found: list[Entry] = []
     value: Any
-    for path, module in modules(model):
+    for path, module in visited:
         prefix = f"{path}." if path else ""
         for leaf, value in module._parameters.items():
             if value is not None:
@@ -50,21 +57,28 @@ def entries(model: nn.Module) -> list[Entry]:
     return found
 
 
-def modules(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+def modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Visit every module under every name it has, depth first, in the order in which they are registered.
 
     >>> [path for path, _ in modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
     ['', '0', '1', '1.0']
+
+    Raises ``not-a-model``, ``endless-model``.
     """
-    stack = [(path, model)]
+    if not isinstance(model, nn.Module):
+        raise NotAModel(model)
+    stack = [("", model, 0)]
     while stack:
-        path, module = stack.pop()
+        path, module, depth = stack.pop()
         yield path, module
         children = module._modules
         if children:
+            if depth > _DEEPEST:
+                raise EndlessModel(path)
             prefix = f"{path}." if path else ""
-            below = [(prefix + name, child) for name, child in children.items() if child is not None]
-            stack += reversed(below)
+            stack += [
+                (prefix + name, child, depth + 1) for name, child in reversed(children.items()) if child is not None
+            ]
 
 
 def has_extra_state(module: nn.Module) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from torch import nn
+
+FSDP1 = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel"
 
 WRAPPED_AS = {
     "torch.nn.parallel.data_parallel.DataParallel": "module",
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-    "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel": "_fsdp_wrapped_module",
+    FSDP1: "_fsdp_wrapped_module",
     "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": "_checkpoint_wrapped_module",
     "torch.optim.swa_utils.AveragedModel": "module",
     "torch.ao.quantization.stubs.QuantWrapper": "module",
@@ -27,6 +30,12 @@ class Holder(nn.Module):
         self.add_module(attribute, inner)
 
 
+def is_a(module: nn.Module, name: str) -> bool:
+    """Tell whether a module is of the class of that full name, which need not be imported for that."""
+    cls: Any = type(module)
+    return name in _names(cls)
+
+
 def wrapped_as(module: nn.Module) -> str | None:
     """Give the attribute under which a wrapper holds what it wraps; ``None`` where the module is no wrapper.
 
@@ -35,17 +44,8 @@ def wrapped_as(module: nn.Module) -> str | None:
     """
     if isinstance(module, Holder):
         return module.attribute
-    cls: type = type(module)
-    return _of_class(cls)
-
-
-@cache
-def _of_class(cls: type) -> str | None:
-    for base in cls.__mro__:
-        found = WRAPPED_AS.get(f"{base.__module__}.{base.__qualname__}")
-        if found is not None:
-            return found
-    return None
+    cls: Any = type(module)
+    return _attribute(cls)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -57,3 +57,28 @@ def unwrapped(module: nn.Module) -> nn.Module:
     while (name := wrapped_as(module)) is not None and (inner := module._modules.get(name)) is not None:
         module = inner
     return module
+
+
+def elided(model: nn.Module) -> nn.Module:
+    """Take the wrappers out of a shadow; the model that was wrapped remains.
+
+    >>> elided(nn.Sequential(nn.DataParallel(nn.ReLU())))
+    Sequential(
+      (0): ReLU()
+    )
+    """
+    root = unwrapped(model)
+    for module in root.modules():
+        own = module._modules
+        own |= {name: unwrapped(child) for name, child in own.items() if child is not None}
+    return root
+
+
+@cache
+def _names(cls: Any) -> frozenset[str]:
+    return frozenset(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
+
+
+@cache
+def _attribute(cls: Any) -> str | None:
+    return next((attribute for name, attribute in WRAPPED_AS.items() if name in _names(cls)), None)

@@ -2,65 +2,88 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, parametrize
 
-from ckptnames.errors import BadWrapper, NoSuchSubmodule, NoWeight, UnknownWrapper
-from ckptnames.predict.shadow import shadow
+from ckptnames.errors import BadWrapper, CannotWrap, NoSuchSubmodule, NoWeight, UnknownWrapper
+from ckptnames.predict.shadow import origin, shadow
+from ckptnames.predict.tensors import MetaTwins
 from ckptnames.predict.walk import modules
 from ckptnames.predict.wrapper_types import Holder, unwrapped
 
 _Wrap = Callable[[nn.Module, str, str], nn.Module]
-"""Wraps a module; the texts are the value behind ``=``, and all that was asked for."""
+"""Wraps a module of a shadow; the texts are what stands behind ``=``, and all that was asked for."""
+
+_EXPECTED = {
+    "lightning": "lightning=ATTRIBUTE, the attribute of the LightningModule that holds the model",
+    "weight_norm": "weight_norm, or weight_norm=old for torch.nn.utils.weight_norm",
+    "spectral_norm": "spectral_norm, or spectral_norm=old for torch.nn.utils.spectral_norm",
+}
+
+_SAYS = {
+    "fsdp1": "fsdp1 leaves names alone: FSDP takes its own segment away when it saves, and saves tied weights apart",
+    "fsdp2": "fsdp2 leaves names alone; the values become DTensors of the same shapes",
+    "checkpoint": "checkpoint leaves names alone: its segment is in named_parameters() only, not in a state dict",
+}
 
 
 def wrapped(model: nn.Module, wrap: Sequence[str]) -> nn.Module:
-    """Wrap a copy of the model's modules, over the same tensors, in what the names say: the outermost last.
+    """Wrap a shadow of the model in what the names say, the outermost last.
 
-    ``compile@encoder`` wraps the submodule ``encoder`` where it stands; paths are those of the model without wrappers.
+    ``compile@encoder`` wraps the submodule ``encoder`` where it stands; its path is the one without wrappers.
 
     >>> [name for name, _ in wrapped(nn.Linear(2, 3), ["compile", "ddp"]).named_parameters()]
     ['module._orig_mod.weight', 'module._orig_mod.bias']
 
-    Raises ``unknown-wrapper``, ``bad-wrapper``, ``no-such-submodule``, ``no-weight``.
+    Raises ``unknown-wrapper``, ``bad-wrapper``, ``no-such-submodule``, ``no-weight``, ``cannot-wrap``.
     """
-    root = shadow(model)
+    root = shadow(model, MetaTwins().twin)
     for text in wrap:
-        root = _one(root, text)
+        root = _once(root, text)
     return root
 
 
-def _one(root: nn.Module, text: str) -> nn.Module:
-    what, _, path = text.partition("@")
+def says_of(wrap: Sequence[str]) -> list[str]:
+    """Say of those wrappers that leave names alone that they do."""
+    names = dict.fromkeys(text.partition("@")[0] for text in wrap)
+    return [_SAYS[name] for name in names if name in _SAYS]
+
+
+def _once(root: nn.Module, text: str) -> nn.Module:
+    what, at, path = text.partition("@")
     name, equals, value = what.partition("=")
-    make = _WRAPPERS.get(name)
-    if make is None:
+    wrap = _WRAPPERS.get(name)
+    if wrap is None:
         raise UnknownWrapper(name, list(_WRAPPERS))
-    if (name == "lightning") != bool(equals):
-        raise BadWrapper(text, "lightning=ATTRIBUTE" if name == "lightning" else name)
-    if not path:
-        return make(root, value, text)
-    parent, leaf = _find(root, path)
-    inner = parent._modules[leaf]
-    assert inner is not None
-    parent._modules[leaf] = make(inner, value, text)
+    if not _is_allowed(name, value if equals else None):
+        raise BadWrapper(text, _EXPECTED.get(name, name))
+    if not at:
+        return wrap(root, value, text)
+    holder, leaf, inner = _find(root, path)
+    holder._modules[leaf] = wrap(inner, value, text)
     return root
 
 
-def _find(root: nn.Module, path: str) -> tuple[nn.Module, str]:
-    """Find a submodule: the module that holds it, and its name there."""
-    *above, leaf = path.split(".")
-    module = unwrapped(root)
-    for depth, name in enumerate([*above, leaf]):
-        child = module._modules.get(name)
-        if child is None:
-            raise NoSuchSubmodule(path, ".".join(above[:depth]), list(module._modules))
-        if depth == len(above):
-            return module, leaf
-        module = unwrapped(child)
-    raise AssertionError
+def _is_allowed(name: str, value: str | None) -> bool:
+    if name == "lightning":
+        return bool(value) and "." not in str(value)
+    return value is None or (value == "old" and name in _EXPECTED)
+
+
+def _find(root: nn.Module, path: str) -> tuple[nn.Module, str, nn.Module]:
+    """Find a submodule: what holds it, its name there, and itself with its wrappers."""
+    holder, child, names = root, root, path.split(".")
+    for depth, name in enumerate(names):
+        holder = unwrapped(child)
+        below = {other: module for other, module in holder._modules.items() if module is not None}
+        if name not in below:
+            raise NoSuchSubmodule(path, ".".join(names[:depth]), list(below))
+        child = below[name]
+    return holder, names[-1], child
 
 
 def _held(attribute: str) -> _Wrap:
@@ -68,12 +91,28 @@ def _held(attribute: str) -> _Wrap:
 
 
 def _same(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
-    """Leave the module as it is: the wrapper's own hooks take its names away again, or it adds none."""
+    return inner
+
+
+def _fsdp1(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
+    """Keep the names: FSDP takes its own away. It saves tied weights apart, the second one last of its module."""
+    seen: set[int] = set()
+    for module in inner.modules():
+        own = module._parameters
+        if origin(module) is module:
+            continue
+        for name, parameter in list(own.items()):
+            if parameter is not None:
+                if id(parameter) in seen:
+                    del own[name]
+                seen.add(id(parameter))
+                own[name] = MetaTwins().twin(parameter)  # type: ignore[assignment]
     return inner
 
 
 def _averaged(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
-    holder = Holder(inner, "module")
+    """Hold a deep copy: its tensors are tied among each other, and to none outside."""
+    holder = Holder(shadow(inner, MetaTwins().twin), "module")
     holder.register_buffer("n_averaged", torch.empty((), dtype=torch.long, device="meta"))
     return holder
 
@@ -84,24 +123,36 @@ def _lightning(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: A
     return holder
 
 
-def _parametrized(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
-    weight = inner._parameters.get("weight")
-    if weight is None:
-        candidates = [path for path, module in modules(inner) if "weight" in module._parameters]
-        raise NoWeight(text, type(inner).__name__, candidates)
-    raise NotImplementedError
+def _normed(new: Callable[[nn.Module], nn.Module], old: Callable[[nn.Module], nn.Module]) -> _Wrap:
+    """Have torch itself put a norm on the weight, which is on the meta device for that."""
+
+    def wrap(inner: nn.Module, value: str, text: str) -> nn.Module:
+        if inner._parameters.get("weight") is None and not parametrize.is_parametrized(inner, "weight"):
+            candidates = [path for path, module in modules(inner) if module._parameters.get("weight") is not None]
+            raise NoWeight(text, type(inner).__name__, candidates)
+        weight = inner._parameters.get("weight")
+        if not (weight is None or weight.is_meta or nn.parameter.is_lazy(weight)):
+            raise CannotWrap(text, type(inner).__name__, f"its weight is a {type(weight).__name__} of another kind")
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore", FutureWarning)  # the old functions are deprecated
+                return (old if value else new)(inner)
+        except Exception as error:
+            raise CannotWrap(text, type(inner).__name__, str(error).partition("\n")[0]) from error
+
+    return wrap
 
 
 _WRAPPERS: dict[str, _Wrap] = {
     "dp": _held("module"),
     "ddp": _held("module"),
     "compile": _held("_orig_mod"),
-    "fsdp1": _same,
+    "fsdp1": _fsdp1,
     "fsdp2": _same,
     "checkpoint": _same,
     "averaged": _averaged,
     "lightning": _lightning,
-    "weight_norm": _parametrized,
-    "spectral_norm": _parametrized,
+    "weight_norm": _normed(parametrizations.weight_norm, torch.nn.utils.weight_norm),
+    "spectral_norm": _normed(parametrizations.spectral_norm, torch.nn.utils.spectral_norm),
     "quant": _held("module"),
 }

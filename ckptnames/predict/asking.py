@@ -1,0 +1,159 @@
+"""Where a model's own code has a say in its state dict, that code is asked: on shadows of its modules.
+
+Where all the code is torch's, which only moves names, the shadows have the tensors themselves. Code that is not torch's
+meets tensors without data: it may copy, cast and change them as it likes, and no memory is taken or touched. Code that
+fails on them is left out, and said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from ckptnames.errors import NoStateDict
+from ckptnames.predict.dataless import Dataless
+from ckptnames.predict.known import prepared
+from ckptnames.predict.say import METHODS, Say, says_of
+from ckptnames.predict.shadow import HOOKS, origin, shadow
+from ckptnames.predict.tensors import view_of
+from ckptnames.predict.walk import EXTRA_STATE, Entry, entries, modules
+
+
+def asked(model: nn.Module) -> tuple[list[Entry], list[str]]:
+    """List what the model's own ``state_dict()`` answers, and say how the answer was come by.
+
+    Raises ``no-state-dict`` where ``state_dict()`` fails.
+    """
+    ready = prepared(shadow(model))
+    foreign = [(path, say) for path, module in modules(ready) for say in says_of(module) if not say.is_torch]
+    if not foreign:
+        return _traced(ready, _state_dict(ready)), []
+    dataless = Dataless(ready)
+    copy = shadow(ready, dataless.stand_in)
+    failures = _Failures()
+    for path, module in modules(copy):
+        failures.guard(path, module)
+    with dataless.running():
+        answer = _state_dict(copy)
+    return _traced(copy, answer), _notes(foreign, failures.said)
+
+
+def _state_dict(model: nn.Module) -> Mapping[str, Any]:
+    try:
+        answer = model.state_dict()
+    except Exception as error:
+        raise NoStateDict(type(model).__name__, f"raises {_line(error)}") from error
+    if not isinstance(answer, Mapping):
+        raise NoStateDict(type(model).__name__, f"gives a {type(answer).__name__}")
+    odd = [key for key in answer if not isinstance(key, str)]
+    if odd:
+        raise NoStateDict(type(model).__name__, f"has the key {odd[0]!r}")
+    return answer
+
+
+class _Failures:
+    """Keeps code that fails from ending the answer: what it did is undone, and it is left out."""
+
+    def __init__(self) -> None:
+        self.said: dict[tuple[str, str], str] = {}
+
+    def guard(self, path: str, module: nn.Module) -> None:
+        """Put a guard before each piece of code of a shadow that is not torch's."""
+        if origin(module) is module:
+            return
+        for say in says_of(module):
+            if say.is_torch:
+                continue
+            if say.method:
+                guarded = self._guarded(path, say, getattr(module, say.method), _torch(say.method, module))
+                module.__dict__[say.method] = guarded
+            for hooks in HOOKS:
+                own = getattr(module, hooks)
+                own |= {key: self._guarded(path, say, hook) for key, hook in own.items() if hook is say.code}
+
+    def _guarded(
+        self, path: str, say: Say, code: Callable[..., Any], instead: Callable[..., Any] = lambda *_, **__: None
+    ) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            destination = next((a for a in (*args, *kwargs.values()) if isinstance(a, dict)), {})
+            before = dict(destination)
+            try:
+                return code(*args, **kwargs)
+            except Exception as error:
+                self.said[path, say.name] = _line(error)
+                destination.clear()
+                destination.update(before)
+                return instead(*args, **kwargs)
+
+        call._from_public_api = getattr(code, "_from_public_api", False)  # type: ignore[attr-defined]
+        return call
+
+
+def _torch(method: str, module: nn.Module) -> Callable[..., Any]:
+    """Bind torch's own method; the one for extra state only raises, so nothing stands for it."""
+    if method not in METHODS:
+        return lambda: None
+    bound: Callable[..., Any] = getattr(nn.Module, method).__get__(module)
+    return bound
+
+
+def _traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
+    """Find for each key of an answer where its value is registered."""
+    registered = entries(modules(model))
+    by_key = {entry.key: entry for entry in registered}
+    by_view: dict[object, list[Entry]] = {}
+    for entry in registered:
+        if entry.leaf != EXTRA_STATE and not _is_itself(entry, answer):
+            by_view.setdefault(view_of(entry.value), []).append(entry)
+    owners = dict(modules(model))
+
+    def trace(key: str, value: Any) -> Entry:
+        entry = by_key.get(key)
+        if entry is None or not _is_itself(entry, answer):
+            moved = by_view.get(view_of(value))
+            entry = moved.pop(0) if moved else entry
+        if entry is None:
+            path, leaf = _nearest(key, owners)
+            entry = Entry(key, path, owners[path], leaf, "made", value)
+        return entry._replace(key=key, owner=origin(entry.owner), value=value)
+
+    return [trace(key, value) for key, value in answer.items()]
+
+
+def _is_itself(entry: Entry, answer: Mapping[str, Any]) -> bool:
+    if entry.key not in answer:
+        return False
+    return entry.leaf == EXTRA_STATE or view_of(answer[entry.key]) == view_of(entry.value)
+
+
+def _nearest(key: str, owners: Mapping[str, nn.Module]) -> tuple[str, str]:
+    path = key.rpartition(".")[0]
+    while path not in owners:
+        path = path.rpartition(".")[0]
+    return path, key[len(path) + 1 :] if path else key
+
+
+def _notes(foreign: list[tuple[str, Say]], failed: Mapping[tuple[str, str], str]) -> list[str]:
+    """Say of each piece of code once whether it was followed, however many modules have it."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for path, say in foreign:
+        reason = failed.get((path, say.name))
+        outcome = (
+            "was run on tensors without data, and these are the names it gives"
+            if reason is None
+            else f"fails on tensors without data ({reason}): these are the names without it"
+        )
+        where.setdefault((f"the {say.what} '{say.name}'", outcome), []).append(path)
+    return [f"{what} of {_places(paths)} {outcome}" for (what, outcome), paths in where.items()]
+
+
+def _places(paths: list[str]) -> str:
+    first = f"'{paths[0]}'" if paths[0] else "the model"
+    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,69 @@
+"""The code of a model that has a say in what its state dict holds: which it is, and whether it is torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from ckptnames.predict.shadow import HOOKS
+from ckptnames.predict.walk import has_extra_state
+
+METHODS = ("state_dict", "_save_to_state_dict")
+_EXTRA = "get_extra_state"
+
+_TORCH = ("torch.nn.", "torch.ao.", "torch.distributed.algorithms._checkpoint.", "ckptnames.")
+"""Homes of code that computes nothing with tensors, once ``known`` has prepared its modules."""
+
+
+class Say(NamedTuple):
+    """A piece of code that has a say: a hook, or a ``method`` of that name."""
+
+    what: str
+    name: str
+    code: Callable[..., Any]
+    is_torch: bool
+    method: str = ""
+
+
+def has_a_say(module: nn.Module) -> bool:
+    """Tell whether this module's state dict may hold something else than what is registered.
+
+    >>> has_a_say(nn.Linear(1, 1)), has_a_say(nn.LazyLinear(1))
+    (False, True)
+    """
+    cls: type = type(module)
+    return bool(
+        module._state_dict_hooks
+        or module._state_dict_pre_hooks
+        or _overrides(cls)
+        or not module.__dict__.keys().isdisjoint(METHODS)
+    )
+
+
+def says_of(module: nn.Module) -> Iterator[Say]:
+    """Name every piece of code that has a say in what a module saves."""
+    for hooks in HOOKS:
+        for hook in getattr(module, hooks).values():
+            yield _say("state-dict hook", hook)
+    for method in METHODS:
+        code = module.__dict__.get(method, getattr(type(module), method))
+        if code is not getattr(nn.Module, method):
+            yield _say("method", code, method)
+    if has_extra_state(module):
+        yield _say("method", type(module).get_extra_state, _EXTRA)
+
+
+def _say(what: str, code: Callable[..., Any], method: str = "") -> Say:
+    function = code.func if isinstance(code, partial) else code
+    home = getattr(function, "__module__", None) or type(function).__module__
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return Say(what, name, code, home.startswith(_TORCH), method)
+
+
+@cache
+def _overrides(cls: type[Any]) -> bool:
+    # torch itself looks for get_extra_state on the class alone.
+    return any(getattr(cls, method) is not getattr(nn.Module, method) for method in (*METHODS, _EXTRA))
