@@ -90,7 +90,7 @@ class TorchMissing(ModelError):
         )
 
 
-class NotAModel(ModelError):
+class NamesNoModel(ModelError):
     """What was named is there, and is no ``torch.nn.Module`` and makes none."""
 
     code = "not-a-model"
@@ -284,7 +284,7 @@ class UnexpectedArgument(ModelError):
     def __init__(self, operand: str, argument: str, signature: str, where: str, instead: str) -> None:
         self.operand, self.argument, self.signature, self.instead = operand, argument, signature, instead
         super().__init__(
-            f"'{operand}' does not take {argument}",
+            f"'{operand.partition('(')[0]}' does not take {argument}",
             where=where,
             evidence=[signature] if signature else [],
             help=f"did you mean {quote(instead)}?",

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ckptnames.errors import CkptnamesError
-from ckptnames.errors_predict import NoModelOperand, NoSuchName, NotAModel, UnexpectedArgument
+from ckptnames.errors_predict import NamesNoModel, NoModelOperand, NoSuchName, UnexpectedArgument
 from ckptnames.predict.failures import building_failure, check_arguments, import_failure, is_for_want_of_numbers
 from ckptnames.predict.importing import Source, import_file, import_named, importable
 from ckptnames.predict.locating import ModelOperand, arguments, model_operand
@@ -66,14 +66,14 @@ def built(text: str) -> Built:
                 raise UnexpectedArgument(operand.text, "arguments: it is built already", "", "", operand.uncalled)
             return Built(target, record)
         if not callable(target) or (isclass(target) and not issubclass(target, nn.Module)):
-            raise NotAModel(text, _described(target), _models_in(operand, module))
+            raise NamesNoModel(text, _described(target), _models_in(operand, module))
         check_arguments(operand, target, given)
         try:
             model = _constructed(lambda: target(*given.positional, **given.named), record)
         except (Exception, SystemExit) as error:
             raise building_failure(operand, error, hosts, target) from None
     if not isinstance(model, nn.Module):
-        raise NotAModel(text, f"a function that returns {_described(model)}")
+        raise NamesNoModel(text, f"a function that returns {_described(model)}")
     return Built(model, record)
 
 

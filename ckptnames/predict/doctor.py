@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from ckptnames.folding import fold
 from ckptnames.keys import join
+from ckptnames.predict.live import answered
 from ckptnames.predict.recording import Place, Record
 from ckptnames.predict.tensors import ties_of
 from ckptnames.predict.walk import Entry, entries, modules
@@ -67,7 +68,7 @@ class _Seen:
         self.first: dict[int, str] = {}
         for path, module in self.paths:
             self.first.setdefault(id(module), path)
-        self.entries: list[Entry] = entries(model)
+        self.entries: list[Entry] = answered(model)[0]
         tensors = [t for _, m in self.unique for held in (m._parameters, m._buffers) for t in held.values()]
         self.registered = {*self.first, *(id(tensor) for tensor in tensors if tensor is not None)}
         self.with_keys = {id(self.at[path]) for entry in self.entries for path in _above(entry.path)}
@@ -102,10 +103,10 @@ def _unregistered(seen: _Seen) -> Iterator[Finding]:
             lost = [each for each in _held(value) if id(each) not in seen.registered and _weights(each)]
             if lost:
                 what = join(path, name)
-                kind = "is set past nn.Module" if isinstance(value, nn.Module) else f"is a plain {type(value).__name__}"
-                n = sum(map(_weights, lost))
-                classes = ", ".join(f"{count} {kind}" for kind, count in Counter(_kinds(lost)).items())
-                message = f"'{what}' {kind}: its {classes}{_counted(n, lost)} are in no state dict; use {_better(value, lost)}"
+                kind = "not registered" if isinstance(value, nn.Module) else f"a plain {type(value).__name__}"
+                message = (
+                    f"'{what}' is {kind}: its {_counted(lost)} are in no state dict; use {_better(name, value, lost)}"
+                )
                 yield Finding("unregistered", message, (what,), seen.place(path, name))
 
 
@@ -128,21 +129,21 @@ def _held(value: Any) -> Iterator[nn.Module | nn.Parameter]:
 
 
 def _weights(held: nn.Module | nn.Parameter) -> int:
-    return 1 if isinstance(held, nn.Parameter) else len(entries(held))
+    return 1 if isinstance(held, nn.Parameter) else len(entries(modules(held)))
 
 
-def _kinds(lost: Iterable[object]) -> Iterator[str]:
-    return (type(each).__name__ for each in lost)
+def _counted(lost: list[nn.Module | nn.Parameter]) -> str:
+    kinds = Counter(type(each).__name__ for each in lost)
+    counted = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    n_weights = sum(map(_weights, lost))
+    of_modules = any(isinstance(each, nn.Module) for each in lost)
+    return f"{counted} ({n_weights} weight{'s' * (n_weights != 1)})" if of_modules else counted
 
 
-def _counted(n: int, lost: list[nn.Module | nn.Parameter]) -> str:
-    return "" if all(isinstance(each, nn.Parameter) for each in lost) else f" ({n} weight{'s' * (n != 1)})"
-
-
-def _better(value: object, lost: list[nn.Module | nn.Parameter]) -> str:
+def _better(name: str, value: object, lost: list[nn.Module | nn.Parameter]) -> str:
     kind = "Parameter" if isinstance(lost[0], nn.Parameter) else "Module"
     if isinstance(value, nn.Module):
-        return "a plain attribute"
+        return f"self.{name} = …"
     return f"nn.{kind}Dict" if isinstance(value, Mapping) else f"nn.{kind}List"
 
 
@@ -150,15 +151,17 @@ def _plain_tensors(seen: _Seen) -> Iterator[Finding]:
     found: defaultdict[tuple[type[nn.Module], str], list[str]] = defaultdict(list)
     for path, module in seen.unique:
         for name, value in vars(module).items():
-            if type(value) is torch.Tensor and value.is_leaf and id(value) not in seen.registered:
-                if not any(
-                    name + end in held for end in _COMPUTED_FROM for held in (module._parameters, module._buffers)
-                ):
-                    found[type(module), name].append(path)
+            if type(value) is torch.Tensor and value.is_leaf and not _is_known(seen, module, name, value):
+                found[type(module), name].append(path)
     for (kind, name), paths in found.items():
         where = f"'{join(paths[0], name)}'" if len(paths) == 1 else f"'{name}' of {len(paths)} {kind.__name__}"
         message = f"{where} is a plain tensor: in no state dict, and left behind by .to(); use register_buffer"
         yield Finding("plain-tensor", message, tuple(join(path, name) for path in paths), seen.place(paths[0], name))
+
+
+def _is_known(seen: _Seen, module: nn.Module, name: str, value: torch.Tensor) -> bool:
+    sources = {name + end for end in _COMPUTED_FROM}
+    return id(value) in seen.registered or not sources.isdisjoint({*module._parameters, *module._buffers})
 
 
 def _registered_twice(seen: _Seen) -> Iterator[Finding]:
@@ -171,10 +174,7 @@ def _registered_twice(seen: _Seen) -> Iterator[Finding]:
         own = [other for other in others if not _same_parent(seen, first, other)]
         if own and id(seen.at[first]) in seen.with_keys:
             kind = type(seen.at[first]).__name__
-            more = f", {len(own)} times" if len(own) > 1 else ""
-            message = (
-                f"'{own[0]}' is '{first}'{more}: one {kind} under {len(own) + 1} names, its keys are saved under each"
-            )
+            message = f"'{own[0]}' is '{first}': one {kind}, whose keys are saved under {_n_names(len(own) + 1)}"
             yield Finding("registered-twice", message, (first, *own), seen.place_of_module(own[0]))
 
 
@@ -193,28 +193,30 @@ def _tied(seen: _Seen) -> Iterator[Finding]:
         names = tuple(distinct.values())
         if len(names) > 1:
             second = by_key[names[1]]
-            message = f"{' = '.join(names)}: one tensor, saved under each name"
+            message = f"one tensor, saved under {_n_names(len(names))}: {' = '.join(names)}"
             if len(names) > _MOST_SPELLED_OUT:
-                message = f"{_patterns(names)}: one tensor, saved under {len(names)} names"
+                message = f"one tensor, saved under {_n_names(len(names))}: {_patterns(names)}"
             yield Finding("tied", message, names, seen.place(second.path, second.leaf))
 
 
 def _kept_numbers(seen: _Seen) -> Iterator[Finding]:
     for path, module in seen.unique:
         names = list(module._modules)
-        if isinstance(module, nn.Sequential) and names and all(name.isdigit() for name in names):
-            if names != [str(n) for n in range(len(names))] and id(module) in seen.with_keys:
-                span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-                message = f"'{path}' is a Sequential numbered {span}: a slice keeps its old numbers"
-                yield Finding("kept-numbers", message, (path,), seen.place_of_module(path))
+        if not isinstance(module, nn.Sequential) or id(module) not in seen.with_keys:
+            continue
+        if all(name.isdigit() for name in names) and names != [str(n) for n in range(len(names))]:
+            span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+            message = f"'{path}' is a Sequential numbered {span}: a slice keeps its old numbers"
+            yield Finding("kept-numbers", message, (path,), seen.place_of_module(path))
 
 
 def _lazy(seen: _Seen) -> Iterator[Finding]:
     lazy = {entry.path: entry.owner for entry in seen.entries if entry.value is not None and is_lazy(entry.value)}
     if lazy:
         kinds = ", ".join(sorted({type(owner).__name__ for owner in lazy.values()}))
-        shown = _patterns(lazy)
-        message = f"{shown}: {kinds} without shapes until the first forward, which changes the class, not the names"
+        message = (
+            f"no shapes before the first forward, which changes the class, not the names: {_patterns(lazy)} ({kinds})"
+        )
         yield Finding("lazy", message, tuple(lazy))
 
 
@@ -226,8 +228,12 @@ def _not_persistent(seen: _Seen) -> Iterator[Finding]:
         if value is not None and name in module._non_persistent_buffers_set
     ]
     if fleeting:
-        message = f"{_patterns(fleeting)}: not persistent, so in no state dict"
+        message = f"not persistent, so in no state dict: {_patterns(fleeting)}"
         yield Finding("not-persistent", message, tuple(fleeting))
+
+
+def _n_names(n: int) -> str:
+    return "two names" if n == 2 else f"{n} names"
 
 
 def _patterns(names: Iterable[str]) -> str:

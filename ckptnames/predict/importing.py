@@ -95,9 +95,7 @@ def importable(source: Source | None) -> Iterator[None]:
     finally:
         sys.path[:], sys.argv, sys.dont_write_bytecode = path, arguments, no_bytecode
         new = [name for name in sys.modules if name not in before and name.partition(".")[0] not in before]
-        _take_out(
-            [name for name in new if name.startswith(_PRIVATE) or (_is_in(name, own) and not _is_installed(name))]
-        )
+        _take_out([name for name in new if name.startswith(_PRIVATE) or _is_in(name, own)])
         sys.modules.update(hidden)
 
 
@@ -145,13 +143,13 @@ def _strangers(folders: Sequence[str]) -> list[str]:
         return []
     beside = {entry.removesuffix(".py") for folder in folders for entry in _entries(folder)}
     tops = {name for name in beside if name in sys.modules} - sys.stdlib_module_names - _OURS
-    moved = {top for top in tops if not _is_in(top, folders) and not _is_installed(top)}
+    moved = {top for top in tops if not (_is_in(top, folders) or _is_installed(top))}
     return [name for name in sys.modules if name.partition(".")[0] in moved]
 
 
 def _entries(folder: str) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [entry.name for entry in Path(folder).iterdir()]
     except OSError:
         return []
 
@@ -162,8 +160,9 @@ def _is_installed(name: str) -> bool:
 
 
 def _is_in(name: str, folders: Sequence[str]) -> bool:
-    """Tell whether the top of a module's name is a file or a folder right in one of the folders."""
-    return any(os.path.dirname(place) in folders for place in _places(name.partition(".")[0]))  # noqa: PTH120
+    """Tell whether the top of a module's name is a file or a folder right in one of the folders, not a package."""
+    places = [Path(place) for place in _places(name.partition(".")[0])]
+    return any(str(place.parent) in folders for place in places) and not _is_installed(name)
 
 
 def _places(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A model that is named in text: ``file.py:Net`` or ``package.module:name(kwarg=1)``. Nothing is imported to read it."""
+"""A model that is named in text: ``file.py:Net`` or ``package.module:name(kwarg=1)``, read without importing it."""
 
 from __future__ import annotations
 

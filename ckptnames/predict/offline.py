@@ -52,7 +52,7 @@ def offline() -> Iterator[list[str]]:
         connect(self, address)
 
     socket.getaddrinfo = refusing_look_up
-    socket.socket.connect = refusing_connect  # type: ignore[method-assign]
+    socket.socket.connect = refusing_connect  # type: ignore[method-assign, assignment]
     try:
         with _switched_off():
             yield hosts

@@ -10,11 +10,13 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, type_before_parametrizations
 
 from ckptnames.errors_predict import NoSuchKey
-from ckptnames.keys import has_prefix, join, segments
+from ckptnames.keys import has_prefix, modules_of
 from ckptnames.predict.building import built
+from ckptnames.predict.live import answered
 from ckptnames.predict.recording import Place, Record
-from ckptnames.predict.walk import Entry, entries
-from ckptnames.predict.wrapper_types import Holder, wrapped_as
+from ckptnames.predict.shadow import origin
+from ckptnames.predict.walk import Entry, modules
+from ckptnames.predict.wrapper_types import wrapped_as
 from ckptnames.predict.wrappers import wrapped
 
 _CONTAINERS: tuple[tuple[type[nn.Module], str], ...] = (
@@ -24,14 +26,17 @@ _CONTAINERS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.ParameterDict, "ParameterDict key"),
 )
 
+ASKED_FOR = "--wrap"
+
 
 class Step(NamedTuple):
     """One segment of a key.
 
     ``rule`` is ``attribute``, ``Sequential index``, ``Sequential name``, ``ModuleList index``, ``ModuleDict key``,
-    ``ParameterList index``, ``ParameterDict key``, ``parametrization``, ``wrapper``, ``parameter``, ``buffer`` or
-    ``extra state``; ``owner`` is the class that it holds in. ``place`` is the line that registered it, where that was
-    recorded. ``was`` is the segment under which it was registered, where a container has renumbered it since.
+    ``ParameterList index``, ``ParameterDict key``, ``parametrization``, ``wrapper``, ``parameter``, ``buffer``,
+    ``extra state``, or ``made`` by code of the model when it is asked for its state dict; ``owner`` is the class that
+    it holds in, or ``--wrap`` for what that added. ``place`` is the line that registered it, where that was recorded;
+    ``was`` is the segment under which it was registered, where a container has renumbered it since.
     """
 
     segment: str
@@ -39,13 +44,6 @@ class Step(NamedTuple):
     owner: str
     place: Place | None = None
     was: str = ""
-
-
-class _Node(NamedTuple):
-    """A module, and the one of the model as it was built that it stands for: wrapping makes copies."""
-
-    module: nn.Module
-    original: nn.Module | None
 
 
 def explain(
@@ -65,7 +63,7 @@ def explain(
     if isinstance(model, str):
         model, record = built(model)
     root = wrapped(model, wrap) if wrap else model
-    found = entries(root)
+    found, _ = answered(root)
     if key is not None:
         chosen = [entry for entry in found if has_prefix(entry.key, key)]
         if not chosen:
@@ -79,50 +77,45 @@ class _Walk:
     """Goes down from the root once for each module, not once for each key."""
 
     def __init__(self, root: nn.Module, model: nn.Module, record: Record | None) -> None:
+        self._is_wrapped = root is not model
+        self._originals = {id(module) for _, module in modules(model)}
         self._record = record
-        self._nodes: dict[str, _Node] = {"": _Node(root, model)}
+        self._at: dict[str, nn.Module] = {"": root}
         self._above: dict[str, tuple[Step, ...]] = {"": ()}
 
     def steps(self, entry: Entry) -> tuple[Step, ...]:
         above = self._to(entry.path)
-        node = self._nodes[entry.path]
-        return (*above, self._step(node, entry.leaf, _leaf_rule(entry), entry.value))
+        return (*above, self._step(self._at[entry.path], entry.leaf, _leaf_rule(entry)))
 
     def _to(self, path: str) -> tuple[Step, ...]:
         if path not in self._above:
             parent, _, name = path.rpartition(".")
             above = self._to(parent)
-            node = self._nodes[parent]
-            child = node.module._modules[name]
+            module = self._at[parent]
+            child = module._modules[name]
             assert child is not None
-            inner = _original_of(node, name)
-            self._nodes[path] = _Node(child, inner)
-            self._above[path] = (*above, self._step(node, name, _rule(node.module, name), inner))
+            self._at[path] = child
+            self._above[path] = (*above, self._step(module, name, _rule(module, name)))
         return self._above[path]
 
-    def _step(self, node: _Node, name: str, rule: str, value: object) -> Step:
-        owner = _shown_class(node)
-        if self._record is None or node.original is None or _is_virtual(node):
+    def _step(self, module: nn.Module, name: str, rule: str) -> Step:
+        registered = origin(module)
+        held = registered._parameters, registered._buffers, registered._modules
+        value = next((each[name] for each in held if each.get(name) is not None), None)
+        if self._is_wrapped and self._is_new(module, value, rule):
+            return Step(name, rule, ASKED_FOR)
+        owner = type_before_parametrizations(module).__name__
+        if self._record is None:
             return Step(name, rule, owner)
-        first = None if value is None else self._record.first_name(node.original, value)
+        first = None if value is None else self._record.first_name(registered, value)
         if first is None or first == name:
-            return Step(name, rule, owner, self._record.place(node.original, name))
-        return Step(name, rule, owner, self._record.place_of(node.original, value), first)
+            return Step(name, rule, owner, self._record.place(registered, name))
+        return Step(name, rule, owner, self._record.place_of(registered, value), first)
 
-
-def _is_virtual(node: _Node) -> bool:
-    """Tell whether the module stands for a wrapper that the model itself does not have."""
-    return isinstance(node.module, Holder) or (type(node.module) is nn.Module and type(node.original) is not nn.Module)
-
-
-def _original_of(node: _Node, name: str) -> nn.Module | None:
-    if node.original is None or _is_virtual(node):
-        return node.original
-    return node.original._modules.get(name)
-
-
-def _shown_class(node: _Node) -> str:
-    return "--wrap" if _is_virtual(node) else type_before_parametrizations(node.module).__name__
+    def _is_new(self, module: nn.Module, value: object, rule: str) -> bool:
+        """Tell whether wrapping put this there: in a module that is new, or in one that did not have it."""
+        is_new = id(origin(module)) not in self._originals
+        return is_new or (value is None and rule not in ("extra state", "made"))
 
 
 def _rule(owner: nn.Module, name: str) -> str:
@@ -142,7 +135,5 @@ def _leaf_rule(entry: Entry) -> str:
 
 
 def _no_such_key(model: str, key: str, found: Sequence[Entry]) -> NoSuchKey:
-    names = {entry.key for entry in found} | {
-        join(*segments(e.key)[:n]) for e in found for n in range(1, e.key.count("."))
-    }
+    names = ({entry.key for entry in found} | modules_of(entry.key for entry in found)) - {""}
     return NoSuchKey(model, key, get_close_matches(key, sorted(names), n=3))

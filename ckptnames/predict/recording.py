@@ -22,6 +22,8 @@ _MACHINERY = frozenset(
     os.path.join(_TORCH, "nn", "modules", name)  # noqa: PTH118
     for name in ("module.py", "container.py")
 )
+_IN_BETWEEN = tuple(os.sep + name for name in ("typing_extensions.py", "contextlib.py", "functools.py"))
+"""Where the decorators of torch's functions live that are not in torch."""
 _PLAIN = frozenset({list, tuple, dict, torch.Tensor})
 """What is held without being registered, when it is set as an attribute of a module."""
 
@@ -95,13 +97,14 @@ def _author(frame: FrameType) -> FrameType:
     at: FrameType | None = frame
     while at is not None:
         file = at.f_code.co_filename
-        if not file.startswith(_TORCH):
-            if not file.startswith(_OURS):
-                return at
+        if file.startswith(_TORCH):
+            if inside is None and file not in _MACHINERY:
+                inside = at
+        elif file.startswith(_OURS):
             if inside is not None:
                 return inside
-        elif inside is None and file not in _MACHINERY:
-            inside = at
+        elif not file.endswith(_IN_BETWEEN):
+            return at
         at = at.f_back
     return inside or frame
 
@@ -143,7 +146,7 @@ def recorded(record: Record, replace: Callable[[nn.Module, str, Any], Any] | Non
         torch_module.register_module_parameter_registration_hook(note_parameter),
         torch_module.register_module_buffer_registration_hook(record.note),
     ]
-    nn.Module.__setattr__ = note_attribute  # type: ignore[assignment]
+    nn.Module.__setattr__ = note_attribute  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -36,7 +36,7 @@ class Weightless(TorchFunctionMode):
         self.default = default
         self._makers = _device_constructors()
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call ``func`` with another device, where it asks for one."""
         kwargs = kwargs or {}
         if func is torch.Tensor.to:

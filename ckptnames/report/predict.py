@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from textwrap import wrap as wrapped_lines
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ckptnames.predict.doctor import Finding
     from ckptnames.predict.origins import Step
 
+_ASKED_FOR = "--wrap"
 _MOST_OF_A_KIND = 4
 """Findings listed of one kind; the rest is counted, and stands in `--json`."""
 
@@ -33,8 +34,7 @@ def predict_text(
 ) -> str:
     """Say on one screen which keys a model will have, and what its reader should know."""
     # Ties are among the findings: whether a tensor or a whole module has two names is one line there, not ten.
-    untied = replace(checkpoint, containers=tuple(replace(c, ties=()) for c in checkpoint.containers))
-    head, line, rest = ls_text(untied, width=width, paint=paint).partition("\n")
+    head, line, rest = ls_text(checkpoint, width=width, paint=paint, list_ties=False).partition("\n")
     wraps = f"wrapped in {', then '.join(wrap)}\n".replace("'", "") if wrap else ""
     return head + line + wraps + rest + "".join(f"{text}\n" for text in _doctor(findings, width, paint))
 
@@ -112,18 +112,21 @@ def rule_text(step: Step) -> str:
     >>> rule_text(Step("0", "Sequential index", "Sequential")), rule_text(Step("fc", "attribute", "Net"))
     ('Sequential index', 'attribute of Net')
     """
-    was = f", registered as {shown(step.was)}" if step.was else ""
-    if step.rule.partition(" ")[0] == step.owner:
-        return step.rule + was
+    if step.owner == _ASKED_FOR:
+        return f"{step.rule} ({step.owner})"
     if step.rule == "wrapper":
-        return f"wrapper ({shown(step.owner)})"
+        return f"inside {shown(step.owner)}, a wrapper"
+    was = f", was {shown(step.was)}" if step.was else ""
+    container = step.rule.partition(" ")[0]
+    if step.owner in (container, "ParametrizationList"):
+        return step.rule + was
     return f"{step.rule} of {shown(step.owner)}{was}"
 
 
 def _place_text(step: Step) -> str:
     if step.place is not None:
         return shown(str(step.place))
-    return "" if step.owner == "--wrap" else "not recorded"
+    return "" if step.owner == _ASKED_FOR else "not recorded"
 
 
 @dataclass(slots=True)
@@ -137,7 +140,13 @@ class _Node:
     def like(self) -> tuple[object, ...]:
         """What two nodes have in common that differ in their name alone."""
         step = self.step
-        return step.rule, step.owner, step.place, tuple((name, node.like) for name, node in self.below.items())
+        return (
+            step.rule,
+            step.owner,
+            step.place,
+            step.was,
+            tuple((name, node.like) for name, node in self.below.items()),
+        )
 
 
 def _tree(origins: Mapping[str, Sequence[Step]], width: int) -> Iterator[str]:
