@@ -64,6 +64,7 @@ def built(text: str) -> Built:
         if isinstance(target, nn.Module):
             if operand.call:
                 raise UnexpectedArgument(operand.text, "arguments: it is built already", "", "", operand.uncalled)
+            record.gather(target.modules())
             return Built(target, record)
         if not callable(target) or (isclass(target) and not issubclass(target, nn.Module)):
             raise NamesNoModel(text, _described(target), _models_in(operand, module))
@@ -74,6 +75,7 @@ def built(text: str) -> Built:
             raise building_failure(operand, error, hosts, target) from None
     if not isinstance(model, nn.Module):
         raise NamesNoModel(text, f"a function that returns {_described(model)}")
+    record.gather(model.modules())
     return Built(model, record)
 
 

@@ -110,7 +110,7 @@ class _Walk:
         first = None if value is None else self._record.first_name(registered, value)
         if first is None or first == name:
             return Step(name, rule, owner, self._record.place(registered, name))
-        return Step(name, rule, owner, self._record.place_of(registered, value), first)
+        return Step(name, rule, owner, self._record.place(registered, first), first)
 
     def _is_new(self, module: nn.Module, value: object, rule: str) -> bool:
         """Tell whether wrapping put this there: in a module that is new, or in one that did not have it."""

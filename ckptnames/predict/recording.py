@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,43 +52,65 @@ class Place(NamedTuple):
 
 
 class _Site(NamedTuple):
-    owner: nn.Module
-    name: str
     code: CodeType
     instruction: int
+
+    @property
+    def place(self) -> Place | None:
+        """The line, worked out when it is asked for: most never are."""
+        for start, end, line in self.code.co_lines():
+            if start <= self.instruction < end and line is not None:
+                return Place(self.code.co_filename, line)
+        return None
+
+
+_Sites = dict[str, _Site]
+
+_SITES = "_ckptnames_sites"
+"""Noted in the module itself while it is built, so that a deep copy of it, as layers are often made, knows as much."""
 
 
 @dataclass(slots=True)
 class Record:
     """Where names were registered while a model was built."""
 
-    _by_name: dict[tuple[int, str], _Site] = field(default_factory=dict)
-    _by_value: dict[tuple[int, int], _Site] = field(default_factory=dict)
-
-    def place(self, owner: nn.Module, name: str) -> Place | None:
-        """Tell where ``name`` was set on ``owner``, as a submodule, a parameter, a buffer or a plain attribute."""
-        return _place(self._by_name.get((id(owner), name)))
-
-    def first_name(self, owner: nn.Module, value: object) -> str | None:
-        """Tell under which name ``value`` was registered on ``owner``; a list that is cut short renumbers the rest."""
-        site = self._by_value.get((id(owner), id(value)))
-        return site.name if site else None
-
-    def place_of(self, owner: nn.Module, value: object) -> Place | None:
-        """Tell where ``value`` was registered on ``owner``, under whichever name."""
-        return _place(self._by_value.get((id(owner), id(value))))
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._by_name.clear()
-        self._by_value.clear()
+    _owners: list[nn.Module] = field(default_factory=list)
+    _sites: dict[int, _Sites] = field(default_factory=dict)
+    _names: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def note(self, owner: nn.Module, name: str, value: object) -> None:
         """Note that the code which is running now sets ``name`` on ``owner``."""
         frame = _author(sys._getframe(1))
-        # The line is worked out when it is asked for: most never are.
-        site = _Site(owner, name, frame.f_code, frame.f_lasti)
-        self._by_name[id(owner), name] = self._by_value[id(owner), id(value)] = site
+        own = owner.__dict__
+        if _SITES not in own:
+            own[_SITES] = {}
+            self._owners.append(owner)
+        own[_SITES][name] = _Site(frame.f_code, frame.f_lasti)
+        self._names[id(owner), id(value)] = name
+
+    def gather(self, modules: Iterable[nn.Module]) -> None:
+        """Take what was noted out of the modules again, into this record."""
+        for module in modules:
+            sites = module.__dict__.pop(_SITES, None)
+            if sites is not None:
+                self._sites[id(module)] = sites
+                self._owners.append(module)  # An identity is one as long as its object lives.
+
+    def place(self, owner: nn.Module, name: str) -> Place | None:
+        """Tell where ``name`` was set on ``owner``, as a submodule, a parameter, a buffer or a plain attribute."""
+        site = self._sites.get(id(owner), {}).get(name)
+        return site.place if site is not None else None
+
+    def first_name(self, owner: nn.Module, value: object) -> str | None:
+        """Tell under which name ``value`` was registered on ``owner``; a list that is cut short renumbers the rest."""
+        return self._names.get((id(owner), id(value)))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.gather(list(self._owners))
+        self._owners.clear()
+        self._sites.clear()
+        self._names.clear()
 
 
 def _author(frame: FrameType) -> FrameType:
@@ -109,15 +131,6 @@ def _author(frame: FrameType) -> FrameType:
     return inside or frame
 
 
-def _place(site: _Site | None) -> Place | None:
-    if site is None:
-        return None
-    for start, end, line in site.code.co_lines():
-        if start <= site.instruction < end and line is not None:
-            return Place(site.code.co_filename, line)
-    return None
-
-
 @contextmanager
 def recorded(record: Record, replace: Callable[[nn.Module, str, Any], Any] | None = None) -> Iterator[None]:
     """Note every registration while the block runs; ``replace`` may give another parameter for one that is registered.
@@ -127,6 +140,8 @@ def recorded(record: Record, replace: Callable[[nn.Module, str, Any], Any] | Non
     ...     net = nn.Sequential(nn.ReLU())
     >>> record.place(net, "0") is not None
     True
+
+    Deep copies are known once they are gathered: ``record.gather(model.modules())``.
     """
 
     def note_parameter(owner: nn.Module, name: str, value: Any) -> Any:
@@ -153,3 +168,4 @@ def recorded(record: Record, replace: Callable[[nn.Module, str, Any], Any] | Non
         nn.Module.__setattr__ = set_attribute  # type: ignore[method-assign]
         for hook in hooks:
             hook.remove()
+        record.gather(list(record._owners))
