@@ -51,19 +51,8 @@ class Place(NamedTuple):
         return f"{file}:{self.line}"
 
 
-class _Site(NamedTuple):
-    code: CodeType
-    instruction: int
-
-    @property
-    def place(self) -> Place | None:
-        """The line, worked out when it is asked for: most never are."""
-        for start, end, line in self.code.co_lines():
-            if start <= self.instruction < end and line is not None:
-                return Place(self.code.co_filename, line)
-        return None
-
-
+_Site = tuple[CodeType, int]
+"""A piece of code, and the instruction in it; the line is worked out when it is asked for: most never are."""
 _Sites = dict[str, _Site]
 
 _SITES = "_ckptnames_sites"
@@ -80,12 +69,13 @@ class Record:
 
     def note(self, owner: nn.Module, name: str, value: object) -> None:
         """Note that the code which is running now sets ``name`` on ``owner``."""
-        frame = _author(sys._getframe(1))
         own = owner.__dict__
-        if _SITES not in own:
-            own[_SITES] = {}
+        sites = own.get(_SITES)
+        if sites is None:
+            sites = own[_SITES] = {}
             self._owners.append(owner)
-        own[_SITES][name] = _Site(frame.f_code, frame.f_lasti)
+        frame = _author(sys._getframe(1))
+        sites[name] = frame.f_code, frame.f_lasti
         self._names[id(owner), id(value)] = name
 
     def gather(self, modules: Iterable[nn.Module]) -> None:
@@ -99,7 +89,7 @@ class Record:
     def place(self, owner: nn.Module, name: str) -> Place | None:
         """Tell where ``name`` was set on ``owner``, as a submodule, a parameter, a buffer or a plain attribute."""
         site = self._sites.get(id(owner), {}).get(name)
-        return site.place if site is not None else None
+        return _place(*site) if site is not None else None
 
     def first_name(self, owner: nn.Module, value: object) -> str | None:
         """Tell under which name ``value`` was registered on ``owner``; a list that is cut short renumbers the rest."""
@@ -119,20 +109,40 @@ def _author(frame: FrameType) -> FrameType:
     at: FrameType | None = frame
     while at is not None:
         file = at.f_code.co_filename
-        if file.startswith(_TORCH):
-            if inside is None and file not in _MACHINERY:
-                inside = at
-        elif file.startswith(_OURS):
-            if inside is not None:
-                return inside
-        elif not file.endswith(_IN_BETWEEN):
+        home = _HOMES.get(file)
+        if home is None:
+            home = _HOMES[file] = _home(file)
+        if home == "elsewhere":
             return at
+        if home == "torch":
+            inside = inside or at
+        elif home == "ours" and inside is not None:
+            return inside
         at = at.f_back
     return inside or frame
 
 
+_HOMES: dict[str, str] = {}
+"""Of each file of code that was met: whose it is."""
+
+
+def _home(file: str) -> str:
+    if file.startswith(_TORCH):
+        return "machinery" if file in _MACHINERY else "torch"
+    if file.startswith(_OURS):
+        return "ours"
+    return "machinery" if file.endswith(_IN_BETWEEN) else "elsewhere"
+
+
+def _place(code: CodeType, instruction: int) -> Place | None:
+    for start, end, line in code.co_lines():
+        if start <= instruction < end and line is not None:
+            return Place(code.co_filename, line)
+    return None
+
+
 @contextmanager
-def recorded(record: Record, replace: Callable[[nn.Module, str, Any], Any] | None = None) -> Iterator[None]:
+def recorded(record: Record, replace: Callable[[Any], Any] | None = None) -> Iterator[None]:
     """Note every registration while the block runs; ``replace`` may give another parameter for one that is registered.
 
     >>> record = Record()
@@ -144,16 +154,18 @@ def recorded(record: Record, replace: Callable[[nn.Module, str, Any], Any] | Non
     Deep copies are known once they are gathered: ``record.gather(model.modules())``.
     """
 
+    note = record.note
+
     def note_parameter(owner: nn.Module, name: str, value: Any) -> Any:
-        other = replace(owner, name, value) if replace is not None else None
-        record.note(owner, name, value if other is None else other)
+        other = replace(value) if replace is not None else None
+        note(owner, name, value if other is None else other)
         return other
 
     set_attribute = nn.Module.__setattr__
 
     def note_attribute(self: nn.Module, name: str, value: Any) -> None:
         if type(value) in _PLAIN:
-            record.note(self, name, value)
+            note(self, name, value)
         set_attribute(self, name, value)
 
     hooks = [

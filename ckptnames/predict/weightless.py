@@ -14,10 +14,10 @@ from torch.utils._device import _device_constructors
 
 _META = torch.device("meta")
 _HOSTS = frozenset({"cpu", "meta"})
-_FILLS: frozenset[Any] = frozenset(
-    {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.fill_, torch.Tensor.zero_}
-)
+_FILLS: frozenset[Any] = frozenset(getattr(torch.Tensor, name) for name in ("uniform_", "normal_", "fill_", "zero_"))
 """What initialises: on a tensor without numbers it does nothing, and takes most of the time that building takes."""
+_INITIALISERS = {nn.init.uniform_: 0, nn.init.normal_: 0, nn.init.constant_: 0, nn.init.kaiming_uniform_: 2}
+"""The same, asked for by name, with the dimensions that a tensor must have: what torch refuses is refused here, too."""
 _MOVES: frozenset[Any] = frozenset(
     getattr(torch.Tensor, name) for name in ("cuda", "xpu", "ipu", "hpu", "mtia") if hasattr(torch.Tensor, name)
 )
@@ -39,14 +39,23 @@ class Weightless(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call ``func`` with another device, where it asks for one."""
         kwargs = kwargs or {}
-        if func is torch.Tensor.to:
+        if func in self._makers:
+            if kwargs.get("device") is None or _asks(kwargs):
+                kwargs = {**kwargs, "device": self.default}
+        elif func in _FILLS:
+            if args[0].device == _META:
+                return args[0]
+        elif func in _INITIALISERS:
+            tensor = kwargs["tensor"]
+            if tensor.device == _META and tensor.dim() >= _INITIALISERS[func]:
+                return tensor
+        elif func is torch.Tensor.to:
             args = _unmoved(args)
             if _asks(kwargs):
                 kwargs = {**kwargs, "device": args[0].device}
-            return func(*args, **kwargs)
-        if func in _MOVES or (func in _FILLS and args[0].device == _META):
+        elif func in _MOVES:
             return args[0]
-        if _asks(kwargs) or (func in self._makers and kwargs.get("device") is None):
+        elif _asks(kwargs):
             kwargs = {**kwargs, "device": self.default}
         return func(*args, **kwargs)
 
@@ -69,18 +78,18 @@ def _unmoved(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return (tensor, *rest)
 
 
-def emptying() -> Callable[[nn.Module, str, Any], nn.Parameter | None]:
+def emptying() -> Callable[[Any], nn.Parameter | None]:
     """Make what gives, for a parameter that is registered, the same without numbers; one parameter stays one.
 
     >>> one = nn.Parameter(torch.ones(2))
     >>> empty = emptying()
-    >>> other = empty(nn.Module(), "a", one)
-    >>> other.device.type, empty(nn.Module(), "b", one) is other
+    >>> other = empty(one)
+    >>> other.device.type, empty(one) is other
     ('meta', True)
     """
     known: dict[int, tuple[ref[nn.Parameter], nn.Parameter]] = {}
 
-    def emptied(owner: nn.Module, name: str, value: Any) -> nn.Parameter | None:  # noqa: ARG001
+    def emptied(value: Any) -> nn.Parameter | None:
         # A subclass of Parameter, such as a lazy or a quantised one, has its own ways of being made.
         if type(value) is not nn.Parameter or value.device == _META:
             return None
