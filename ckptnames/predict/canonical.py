@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from ckptnames.keys import join
 from ckptnames.predict.known import prepared
 from ckptnames.predict.live import answered
 from ckptnames.predict.shadow import shadow
-from ckptnames.predict.walk import modules
-from ckptnames.predict.wrapper_types import elided, wrapped_as
+from ckptnames.predict.wrapper_types import elided, unwrapped_paths, wrapped_as
 
 
 def canonical(model: nn.Module) -> dict[str, str]:
@@ -24,21 +22,9 @@ def canonical(model: nn.Module) -> dict[str, str]:
     found, _ = answered(model)
     inner, _ = answered(elided(prepared(shadow(model))))
     names = {(entry.path, entry.leaf): entry.key for entry in inner}
-    paths = _unwrapped_paths(model)
+    paths = unwrapped_paths(model)
     return {
         entry.key: names[place]
         for entry in found
         if wrapped_as(entry.owner) is None and (place := (paths[entry.path], entry.leaf)) in names
     }
-
-
-def _unwrapped_paths(model: nn.Module) -> dict[str, str]:
-    """Give for each path of a module the one it has once the wrappers above it are gone."""
-    held: dict[str, str | None] = {}
-    found = {"": ""}
-    for path, module in modules(model):
-        held[path] = wrapped_as(module)
-        if path:
-            above, _, name = path.rpartition(".")
-            found[path] = found[above] if name == held[above] else join(found[above], name)
-    return found

@@ -102,5 +102,5 @@ def _without_unpacking(module: nn.Module) -> None:
         own["_weight_bias"] = tuple
     packed = module._modules.get("_packed_params")
     if packed is not None and "embedding_dim" in own:
-        table = TensorInfo(SPELLED.get(own.get("dtype", packed.dtype)), (own["num_embeddings"], own["embedding_dim"]))
+        table = TensorInfo(SPELLED.get(packed.dtype), (own["num_embeddings"], own["embedding_dim"]))
         packed.__dict__["_weight"] = lambda: table

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ckptnames.manifest import Manifest
 from ckptnames.predict.say import has_a_say
@@ -20,9 +24,28 @@ def predict_live(model: nn.Module) -> Manifest:
     """
     found, notes = answered(model)
     named = [(entry.key, entry.value) for entry in found]
+    tensors = infos_of(named)
+    shapeless = [(key, value) for key, value in named if tensors[key].shape is None]
     return Manifest(
-        tensors=infos_of(named), name=type(model).__name__, format="model", ties=ties_of(named), notes=tuple(notes)
+        tensors=tensors,
+        name=type(model).__name__,
+        format="model",
+        ties=ties_of(named),
+        notes=(*notes, *_without_shape(shapeless)),
     )
+
+
+def _without_shape(named: Sequence[tuple[str, Any]]) -> Iterator[str]:
+    lazy = [key for key, value in named if is_lazy(value)]
+    other = [key for key, value in named if not is_lazy(value)]
+    if lazy:
+        yield f"{_keys(lazy)} lazy: a shape comes with the first forward"
+    if other:
+        yield f"{_keys(other)} without a shape: what is saved there is no tensor, or is packed away"
+
+
+def _keys(keys: Sequence[str]) -> str:
+    return f"'{keys[0]}' is" if len(keys) == 1 else f"'{keys[0]}' and {len(keys) - 1:,} more are"
 
 
 def answered(model: nn.Module) -> tuple[list[Entry], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -63,7 +63,7 @@ def _say(what: str, code: Callable[..., Any], method: str = "") -> Say:
     return Say(what, name, code, home.startswith(_TORCH), method)
 
 
-@cache
+@lru_cache(maxsize=1024)  # parametrizations make a class for each module
 def _overrides(cls: type[Any]) -> bool:
     # torch itself looks for get_extra_state on the class alone.
     return any(getattr(cls, method) is not getattr(nn.Module, method) for method in (*METHODS, _EXTRA))

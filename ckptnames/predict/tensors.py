@@ -75,32 +75,33 @@ def view_of(value: Any) -> object:
 class MetaTwins:
     """Makes tensors on the meta device that share storages as their originals do, and share none with them.
 
+    With ``apart`` each parameter has a storage of its own, as after ``deepcopy``.
+
     >>> twin, weight = MetaTwins().twin, torch.empty(4, 2)
     >>> view_of(twin(weight[1:])) == view_of(weight[1:]), info_of(twin(weight[1:])) == info_of(weight[1:])
     (False, True)
     """
 
-    def __init__(self) -> None:
-        self._twins: dict[object, tuple[Any, Any]] = {}
-        self._storages: dict[int, torch.UntypedStorage] = {}
+    def __init__(self, apart: bool = False) -> None:
+        self._apart = apart
+        self._twins: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._storages: dict[object, torch.UntypedStorage] = {}
 
     def twin(self, tensor: torch.Tensor) -> torch.Tensor:
         """Give the twin of a tensor; of a kind that has none (lazy, sparse, quantised), the tensor itself."""
         if id(tensor) not in self._twins:
             self._twins[id(tensor)] = tensor, self._made(tensor)
-        twin: torch.Tensor = self._twins[id(tensor)][1]
-        return twin
+        return self._twins[id(tensor)][1]
 
     def _made(self, tensor: torch.Tensor) -> torch.Tensor:
         try:
             storage = tensor.untyped_storage()
-            known = self._storages.get(storage._cdata)
-            if known is None:
-                known = self._storages[storage._cdata] = torch.empty(
-                    storage.nbytes(), dtype=torch.uint8, device="meta"
-                ).untyped_storage()
+            shared = ("own", id(tensor)) if self._apart and isinstance(tensor, nn.Parameter) else storage._cdata
+            if shared not in self._storages:
+                whole = torch.empty(storage.nbytes(), dtype=torch.uint8, device="meta")
+                self._storages[shared] = whole.untyped_storage()
             twin = torch.empty(0, dtype=tensor.dtype, device="meta")
-            twin.set_(known, tensor.storage_offset(), tensor.shape, tensor.stride())
+            twin.set_(self._storages[shared], tensor.storage_offset(), tensor.shape, tensor.stride())
         except _NOT_STRIDED:
             return tensor
         return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from torch import nn
+
+from ckptnames.keys import join
+from ckptnames.predict.walk import modules
 
 FSDP1 = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel"
 
@@ -19,6 +22,10 @@ WRAPPED_AS = {
     "torch.ao.quantization.stubs.QuantWrapper": "module",
 }
 """The attribute under which each class holds what it wraps. By name, since importing some of them takes seconds."""
+
+
+_MOST_CLASSES = 1024
+"""Classes that are remembered: parametrizations make one for each module."""
 
 
 class Holder(nn.Module):
@@ -74,11 +81,27 @@ def elided(model: nn.Module) -> nn.Module:
     return root
 
 
-@cache
+def unwrapped_paths(model: nn.Module) -> dict[str, str]:
+    """Give for each path of a module the one it has once the wrappers above it are gone.
+
+    >>> unwrapped_paths(nn.DataParallel(nn.ReLU()))
+    {'': '', 'module': ''}
+    """
+    held: dict[str, str | None] = {}
+    found = {"": ""}
+    for path, module in modules(model):
+        held[path] = wrapped_as(module)
+        if path:
+            above, _, name = path.rpartition(".")
+            found[path] = found[above] if name == held[above] else join(found[above], name)
+    return found
+
+
+@lru_cache(maxsize=_MOST_CLASSES)
 def _names(cls: Any) -> frozenset[str]:
     return frozenset(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
 
 
-@cache
+@lru_cache(maxsize=_MOST_CLASSES)
 def _attribute(cls: Any) -> str | None:
     return next((attribute for name, attribute in WRAPPED_AS.items() if name in _names(cls)), None)

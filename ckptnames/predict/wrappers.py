@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrizations
 
 from ckptnames.errors import BadWrapper, CannotWrap, NoSuchSubmodule, NoWeight, UnknownWrapper
-from ckptnames.predict.shadow import origin, shadow
+from ckptnames.keys import join
+from ckptnames.predict.shadow import shadow
 from ckptnames.predict.tensors import MetaTwins
 from ckptnames.predict.walk import modules
-from ckptnames.predict.wrapper_types import Holder, unwrapped
+from ckptnames.predict.wrapper_types import Holder, unwrapped, unwrapped_paths, wrapped_as
 
 _Wrap = Callable[[nn.Module, str, str], nn.Module]
 """Wraps a module of a shadow; the texts are what stands behind ``=``, and all that was asked for."""
@@ -59,8 +61,8 @@ def _once(root: nn.Module, text: str) -> nn.Module:
     wrap = _WRAPPERS.get(name)
     if wrap is None:
         raise UnknownWrapper(name, list(_WRAPPERS))
-    if not _is_allowed(name, value if equals else None):
-        raise BadWrapper(text, _EXPECTED.get(name, name))
+    if not _is_allowed(name, value if equals else None) or (at and not path):
+        raise BadWrapper(text, _EXPECTED.get(name, f"{name}, or {name}@SUBMODULE"))
     if not at:
         return wrap(root, value, text)
     holder, leaf, inner = _find(root, path)
@@ -97,22 +99,31 @@ def _same(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
 def _fsdp1(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
     """Keep the names: FSDP takes its own away. It saves tied weights apart, the second one last of its module."""
     seen: set[int] = set()
-    for module in inner.modules():
-        own = module._parameters
-        if origin(module) is module:
-            continue
-        for name, parameter in list(own.items()):
+    for parameters in _parameters_in(inner):
+        for name, parameter in list(parameters.items()):
             if parameter is not None:
                 if id(parameter) in seen:
-                    del own[name]
+                    del parameters[name]
                 seen.add(id(parameter))
-                own[name] = MetaTwins().twin(parameter)  # type: ignore[assignment]
+                parameters[name] = MetaTwins().twin(parameter)
     return inner
 
 
+def _fsdp2(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
+    """Keep the names. What is tied stays tied, but to nothing outside."""
+    copies = MetaTwins(apart=True)
+    for parameters in _parameters_in(inner):
+        parameters |= {name: copies.twin(parameter) for name, parameter in parameters.items() if parameter is not None}
+    return inner
+
+
+def _parameters_in(inner: nn.Module) -> Iterator[dict[str, Any]]:
+    # A script module has no shadow: it is the model's own.
+    return (m._parameters for m in inner.modules() if not isinstance(m, torch.jit.ScriptModule))
+
+
 def _averaged(inner: nn.Module, value: str, text: str) -> nn.Module:  # noqa: ARG001
-    """Hold a deep copy: its tensors are tied among each other, and to none outside."""
-    holder = Holder(shadow(inner, MetaTwins().twin), "module")
+    holder = Holder(shadow(inner, MetaTwins(apart=True).twin), "module")
     holder.register_buffer("n_averaged", torch.empty((), dtype=torch.long, device="meta"))
     return holder
 
@@ -127,20 +138,27 @@ def _normed(new: Callable[[nn.Module], nn.Module], old: Callable[[nn.Module], nn
     """Have torch itself put a norm on the weight, which is on the meta device for that."""
 
     def wrap(inner: nn.Module, value: str, text: str) -> nn.Module:
-        if inner._parameters.get("weight") is None and not parametrize.is_parametrized(inner, "weight"):
-            candidates = [path for path, module in modules(inner) if module._parameters.get("weight") is not None]
-            raise NoWeight(text, type(inner).__name__, candidates)
+        name, kind = text.partition("@")[0], type(unwrapped(inner)).__name__
+        if wrapped_as(inner) is not None:
+            raise CannotWrap(text, kind, f"it is wrapped already, so {name} has to come before that")
+        if not isinstance(getattr(inner, "weight", None), torch.Tensor):
+            raise NoWeight(text, kind, _with_weight(inner, text.partition("@")[2]))
         weight = inner._parameters.get("weight")
         if not (weight is None or weight.is_meta or nn.parameter.is_lazy(weight)):
-            raise CannotWrap(text, type(inner).__name__, f"its weight is a {type(weight).__name__} of another kind")
+            raise CannotWrap(text, kind, f"its weight is a {type(weight).__name__} of another kind")
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore", FutureWarning)  # the old functions are deprecated
                 return (old if value else new)(inner)
         except Exception as error:
-            raise CannotWrap(text, type(inner).__name__, str(error).partition("\n")[0]) from error
+            raise CannotWrap(text, kind, str(error).partition("\n")[0]) from error
 
     return wrap
+
+
+def _with_weight(inner: nn.Module, path: str) -> list[str]:
+    paths = unwrapped_paths(inner)
+    return [join(path, paths[below]) for below, module in modules(inner) if "weight" in module._parameters]
 
 
 _WRAPPERS: dict[str, _Wrap] = {
@@ -148,7 +166,7 @@ _WRAPPERS: dict[str, _Wrap] = {
     "ddp": _held("module"),
     "compile": _held("_orig_mod"),
     "fsdp1": _fsdp1,
-    "fsdp2": _same,
+    "fsdp2": _fsdp2,
     "checkpoint": _same,
     "averaged": _averaged,
     "lightning": _lightning,

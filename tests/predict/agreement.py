@@ -22,6 +22,7 @@ DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
     torch.qint8: "QINT8",
+    torch.quint8: "QUINT8",
 }
 
 
