@@ -167,7 +167,7 @@ class OperandSyntax(ModelError):
         super().__init__(
             f"'{call}' in '{operand}' is no call: {reason}",
             evidence=[call, " " * position + "^"] if call.isprintable() else [],
-            help="write the arguments as in Python, and quote the whole for the shell: 'model.py:Net(depth=18)'",
+            help=f"write the arguments as in Python, or leave them out: {quote(operand.removesuffix(call))}",
         )
 
 

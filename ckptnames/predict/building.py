@@ -70,7 +70,7 @@ def built(text: str) -> Built:
             raise NamesNoModel(text, _described(target), _models_in(operand, module))
         check_arguments(operand, target, given)
         try:
-            model = _constructed(lambda: target(*given.positional, **given.named), record)
+            model = constructed(lambda: target(*given.positional, **given.named), record)
         except (Exception, SystemExit) as error:
             raise building_failure(operand, error, hosts, target) from None
     if not isinstance(model, nn.Module):
@@ -108,8 +108,9 @@ def _named(operand: ModelOperand, module: ModuleType) -> Any:
 
 
 def _near(name: str, holder: Any) -> list[str]:
-    names = {each.lower(): each for each in dir(holder) if not each.startswith("_")}
-    return [names[near] for near in get_close_matches(name.lower(), names, n=3)]
+    names = [each for each in dir(holder) if not each.startswith("_")]
+    near = get_close_matches(name.lower(), {each.lower() for each in names}, n=3)
+    return sorted((each for each in names if each.lower() in near), key=lambda each: near.index(each.lower()))[:3]
 
 
 def _models_in(operand: ModelOperand, module: ModuleType) -> list[str]:
@@ -134,7 +135,7 @@ def _described(value: Any) -> str:
     return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
 
 
-def _constructed(call: Callable[[], Any], record: Record) -> Any:
+def constructed(call: Callable[[], Any], record: Record) -> Any:
     """Build on the meta device; where numbers are needed on the way, with numbers, and parameters without."""
     empty = emptying()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from inspect import Parameter, Signature, isclass, signature
 from pathlib import Path
@@ -141,11 +141,14 @@ def _offline(operand: ModelOperand, target: Any) -> str:
     """Compose the operand that builds the model without weights to fetch, where its signature tells how."""
     positional, named = as_written(operand)
     try:
-        names: Iterable[str] = signature(target).parameters
+        takes = list(signature(target).parameters)
     except (TypeError, ValueError):
-        names = ()
+        takes = []
     for name, off in (("pretrained", "False"), ("weights", "None")):
-        if name in named or name in names:
+        if name in takes[: len(positional)]:
+            at = takes.index(name)
+            return called_with(operand, [*positional[:at], off, *positional[at + 1 :]], named)
+        if name in named or name in takes:
             return called_with(operand, positional, {**named, name: off})
     return ""
 

@@ -129,12 +129,10 @@ def import_named(operand: ModelOperand) -> ModuleType:
 
 
 def _near_modules(missing: str) -> list[str]:
-    above, _, last = missing.rpartition(".")
-    if above:
-        there = getattr(sys.modules.get(above), "__path__", [])
-        names = [f"{above}.{module.name}" for module in iter_modules(there)]
-        return get_close_matches(missing, names, n=3, cutoff=0.7)
-    return get_close_matches(last, [module.name for module in iter_modules()], n=3, cutoff=0.7)
+    above, dot, last = missing.rpartition(".")
+    there = getattr(sys.modules.get(above), "__path__", []) if above else None
+    names = [module.name for module in iter_modules(there)]
+    return [f"{above}{dot}{near}" for near in get_close_matches(last, names, n=3, cutoff=0.7)]
 
 
 def _strangers(folders: Sequence[str]) -> list[str]:
