@@ -44,7 +44,7 @@ def examine(model: nn.Module, record: Record | None = None) -> list[Finding]:
     >>> net = nn.Module()
     >>> net.layers = [nn.Linear(2, 2), nn.Linear(2, 2)]
     >>> [finding.message for finding in examine(net)]
-    ["'layers' is a plain list: its 2 Linear (4 weights) are in no state dict; use nn.ModuleList"]
+    ["'layers' is a plain list: in no state dict, with 2 Linear (4 weights); use nn.ModuleList"]
     """
     seen = _Seen(model, record)
     return [
@@ -105,7 +105,7 @@ def _unregistered(seen: _Seen) -> Iterator[Finding]:
                 what = join(path, name)
                 kind = "not registered" if isinstance(value, nn.Module) else f"a plain {type(value).__name__}"
                 message = (
-                    f"'{what}' is {kind}: its {_counted(lost)} are in no state dict; use {_better(name, value, lost)}"
+                    f"'{what}' is {kind}: in no state dict, with {_counted(lost)}; use {_better(name, value, lost)}"
                 )
                 yield Finding("unregistered", message, (what,), seen.place(path, name))
 
