@@ -107,10 +107,10 @@ class _Walk:
         owner = type_before_parametrizations(module).__name__
         if self._record is None:
             return Step(name, rule, owner)
-        first = None if value is None else self._record.first_name(registered, value)
-        if first is None or first == name:
-            return Step(name, rule, owner, self._record.place(registered, name))
-        return Step(name, rule, owner, self._record.place(registered, first), first)
+        if isinstance(value, nn.Module):
+            found = self._record.found(registered, name, value)
+            return Step(name, rule, owner, found.place, "" if found.name == name else found.name)
+        return Step(name, rule, owner, self._record.place(registered, name))
 
     def _is_new(self, module: nn.Module, value: object, rule: str) -> bool:
         """Tell whether wrapping put this there: in a module that is new, or in one that did not have it."""

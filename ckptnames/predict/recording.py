@@ -6,7 +6,7 @@ import linecache
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -51,21 +51,31 @@ class Place(NamedTuple):
         return f"{file}:{self.line}"
 
 
-_Site = tuple[CodeType, int]
-"""A piece of code, and the instruction in it; the line is worked out when it is asked for: most never are."""
+_Site = tuple[CodeType, int, int]
+"""A piece of code, the instruction in it, and the identity of what was registered. The line is worked out when it is
+asked for: most never are."""
 _Sites = dict[str, _Site]
 
 _SITES = "_ckptnames_sites"
 """Noted in the module itself while it is built, so that a deep copy of it, as layers are often made, knows as much."""
 
 
+class Found(NamedTuple):
+    """Where something was registered, and under which name, which a container may have changed since."""
+
+    place: Place | None
+    name: str
+
+
 @dataclass(slots=True)
 class Record:
     """Where names were registered while a model was built."""
 
-    _owners: list[nn.Module] = field(default_factory=list)
     _sites: dict[int, _Sites] = field(default_factory=dict)
-    _names: dict[tuple[int, int], str] = field(default_factory=dict)
+    _by_value: dict[tuple[int, int], tuple[str, _Site]] = field(default_factory=dict)
+    _noted: dict[int, nn.Module] = field(default_factory=dict)
+    _kept: list[object] = field(default_factory=list)
+    """What was registered: an identity is one as long as its object lives."""
 
     def note(self, owner: nn.Module, name: str, value: object) -> None:
         """Note that the code which is running now sets ``name`` on ``owner``."""
@@ -73,10 +83,11 @@ class Record:
         sites = own.get(_SITES)
         if sites is None:
             sites = own[_SITES] = {}
-            self._owners.append(owner)
+            self._noted[id(owner)] = owner
         frame = _author(sys._getframe(1))
-        sites[name] = frame.f_code, frame.f_lasti
-        self._names[id(owner), id(value)] = name
+        site = sites[name] = frame.f_code, frame.f_lasti, id(value)
+        self._by_value[id(owner), id(value)] = name, site
+        self._kept.append(value)
 
     def gather(self, modules: Iterable[nn.Module]) -> None:
         """Take what was noted out of the modules again, into this record."""
@@ -84,23 +95,29 @@ class Record:
             sites = module.__dict__.pop(_SITES, None)
             if sites is not None:
                 self._sites[id(module)] = sites
-                self._owners.append(module)  # An identity is one as long as its object lives.
+                self._kept.append(module)
 
     def place(self, owner: nn.Module, name: str) -> Place | None:
         """Tell where ``name`` was set on ``owner``, as a submodule, a parameter, a buffer or a plain attribute."""
         site = self._sites.get(id(owner), {}).get(name)
-        return _place(*site) if site is not None else None
+        return _place(site) if site is not None else None
 
-    def first_name(self, owner: nn.Module, value: object) -> str | None:
-        """Tell under which name ``value`` was registered on ``owner``; a list that is cut short renumbers the rest."""
-        return self._names.get((id(owner), id(value)))
+    def found(self, owner: nn.Module, name: str, module: nn.Module) -> Found:
+        """Tell where a submodule was registered; a list that is cut short or inserted into renumbers what it holds."""
+        site = self._sites.get(id(owner), {}).get(name)
+        # A deep copy holds copies, and what was noted is the identity of what they were made from.
+        if site is not None and (site[2] == id(module) or id(owner) not in self._noted):
+            return Found(_place(site), name)
+        was, site = self._by_value.get((id(owner), id(module)), (name, None))
+        return Found(None if site is None else _place(site), was)
 
     def clear(self) -> None:
         """Forget everything."""
-        self.gather(list(self._owners))
-        self._owners.clear()
+        self.gather(list(self._noted.values()))
         self._sites.clear()
-        self._names.clear()
+        self._by_value.clear()
+        self._noted.clear()
+        self._kept.clear()
 
 
 def _author(frame: FrameType) -> FrameType:
@@ -134,7 +151,8 @@ def _home(file: str) -> str:
     return "machinery" if file.endswith(_IN_BETWEEN) else "elsewhere"
 
 
-def _place(code: CodeType, instruction: int) -> Place | None:
+def _place(site: _Site) -> Place | None:
+    code, instruction, _ = site
     for start, end, line in code.co_lines():
         if start <= instruction < end and line is not None:
             return Place(code.co_filename, line)
@@ -153,7 +171,6 @@ def recorded(record: Record, replace: Callable[[Any], Any] | None = None) -> Ite
 
     Deep copies are known once they are gathered: ``record.gather(model.modules())``.
     """
-
     note = record.note
 
     def note_parameter(owner: nn.Module, name: str, value: Any) -> Any:
@@ -169,15 +186,39 @@ def recorded(record: Record, replace: Callable[[Any], Any] | None = None) -> Ite
         set_attribute(self, name, value)
 
     hooks = [
-        torch_module.register_module_module_registration_hook(record.note),
+        torch_module.register_module_module_registration_hook(note),
         torch_module.register_module_parameter_registration_hook(note_parameter),
-        torch_module.register_module_buffer_registration_hook(record.note),
+        torch_module.register_module_buffer_registration_hook(note),
     ]
-    nn.Module.__setattr__ = note_attribute  # type: ignore[method-assign]
+    with ExitStack() as after:
+        after.callback(lambda: record.gather(list(record._noted.values())))
+        for hook in hooks:
+            after.callback(hook.remove)
+        after.enter_context(_replaced(nn.Module, "__setattr__", note_attribute))
+        for container in (nn.ModuleList, nn.Sequential):
+            after.enter_context(_replaced(container, "insert", _noting_insert(container, note)))
+        yield
+
+
+def _noting_insert(container: type[Any], note: Callable[[nn.Module, str, object], None]) -> Callable[..., Any]:
+    """Make an ``insert`` that notes: torch's own passes its hooks by."""
+    insert = container.insert
+
+    def insert_and_note(self: Any, index: int, module: nn.Module) -> Any:
+        found = insert(self, index, module)
+        for name, child in self._modules.items():
+            if child is module:
+                note(self, name, module)
+        return found
+
+    return insert_and_note
+
+
+@contextmanager
+def _replaced(cls: type, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    before = getattr(cls, name)
+    setattr(cls, name, method)
     try:
         yield
     finally:
-        nn.Module.__setattr__ = set_attribute  # type: ignore[method-assign]
-        for hook in hooks:
-            hook.remove()
-        record.gather(list(record._owners))
+        setattr(cls, name, before)

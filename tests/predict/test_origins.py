@@ -180,6 +180,37 @@ def test_a_list_that_was_cut_short_says_what_an_index_was() -> None:
     assert [(step.segment, step.was) for step in steps] == [("layers", ""), ("1", "2"), ("scale", "")]
 
 
+def test_a_list_that_was_inserted_into_says_where_each_came_from() -> None:
+    path = write(
+        Path("model.py"),
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layers = nn.ModuleList(nn.PReLU() for _ in range(3))  # first
+                del self.layers[1]
+                self.layers.insert(0, nn.PReLU(2))  # inserted
+                self.layers.append(nn.PReLU(3))  # appended
+                self.rest = nn.Sequential(nn.PReLU(), nn.PReLU())  # rest
+                self.rest.insert(1, nn.PReLU(2))  # between
+                self.head = nn.PReLU()  # head
+                self.again = self.head  # again
+        """,
+    )
+    found = explain("model.py:Net")
+    assert {key: (steps[-2].was, marked(path, steps)[-2][-1]) for key, steps in found.items()} == {
+        "layers.0.weight": ("", "inserted"),
+        "layers.1.weight": ("0", "first"),
+        "layers.2.weight": ("", "first"),
+        "layers.3.weight": ("", "appended"),
+        "rest.0.weight": ("", "rest"),
+        "rest.1.weight": ("", "between"),
+        "rest.2.weight": ("1", "rest"),
+        "head.weight": ("", "head"),
+        "again.weight": ("", "again"),
+    }
+
+
 def test_a_module_is_explained_with_all_below_it() -> None:
     write(Path("model.py"), SOURCE)
     assert list(explain("model.py:Net", "stem.1")) == ["stem.1.scale", "stem.1.fc.weight", "stem.1.fc.bias"]
@@ -274,7 +305,9 @@ def test_recording_ends_where_the_block_ends() -> None:
         raise ZeroDivisionError
     late = nn.Sequential(nn.Linear(1, 1))
     assert record.place(late, "0") is None
-    assert nn.Module.__setattr__.__module__ == "torch.nn.modules.module"
+    assert {method.__module__.partition(".")[0] for method in (nn.Module.__setattr__, nn.ModuleList.insert)} == {
+        "torch"
+    }
 
 
 def test_the_latest_registration_counts() -> None:
