@@ -51,10 +51,8 @@ class Place(NamedTuple):
         return f"{file}:{self.line}"
 
 
-_Site = tuple[CodeType, int, int]
-"""A piece of code, the instruction in it, and the identity of what was registered. The line is worked out when it is
-asked for: most never are."""
-_Sites = dict[str, _Site]
+_Site = tuple[CodeType, int]
+"""A piece of code, and the instruction in it. The line is worked out when it is asked for: most never are."""
 
 _SITES = "_ckptnames_sites"
 """Noted in the module itself while it is built, so that a deep copy of it, as layers are often made, knows as much."""
@@ -71,13 +69,14 @@ class Found(NamedTuple):
 class Record:
     """Where names were registered while a model was built."""
 
-    _sites: dict[int, _Sites] = field(default_factory=dict)
-    _by_value: dict[tuple[int, int], tuple[str, _Site]] = field(default_factory=dict)
+    _sites: dict[int, dict[str, _Site]] = field(default_factory=dict)
+    _modules: dict[tuple[int, int], dict[str, _Site]] = field(default_factory=dict)
+    """Of a module and one that was registered on it: under which names, and where."""
     _noted: dict[int, nn.Module] = field(default_factory=dict)
-    _kept: list[object] = field(default_factory=list)
-    """What was registered: an identity is one as long as its object lives."""
+    _kept: list[nn.Module] = field(default_factory=list)
+    """An identity is one as long as its object lives."""
 
-    def note(self, owner: nn.Module, name: str, value: object) -> None:
+    def note(self, owner: nn.Module, name: str, value: object = None) -> None:  # noqa: ARG002
         """Note that the code which is running now sets ``name`` on ``owner``."""
         own = owner.__dict__
         sites = own.get(_SITES)
@@ -85,9 +84,14 @@ class Record:
             sites = own[_SITES] = {}
             self._noted[id(owner)] = owner
         frame = _author(sys._getframe(1))
-        site = sites[name] = frame.f_code, frame.f_lasti, id(value)
-        self._by_value[id(owner), id(value)] = name, site
-        self._kept.append(value)
+        sites[name] = frame.f_code, frame.f_lasti
+
+    def note_module(self, owner: nn.Module, name: str, module: nn.Module | None) -> None:
+        """Note the same of a submodule, which may be moved to another name later."""
+        self.note(owner, name)
+        if module is not None:
+            self._modules.setdefault((id(owner), id(module)), {})[name] = owner.__dict__[_SITES][name]
+            self._kept.append(module)
 
     def gather(self, modules: Iterable[nn.Module]) -> None:
         """Take what was noted out of the modules again, into this record."""
@@ -104,18 +108,20 @@ class Record:
 
     def found(self, owner: nn.Module, name: str, module: nn.Module) -> Found:
         """Tell where a submodule was registered; a list that is cut short or inserted into renumbers what it holds."""
-        site = self._sites.get(id(owner), {}).get(name)
-        # A deep copy holds copies, and what was noted is the identity of what they were made from.
-        if site is not None and (site[2] == id(module) or id(owner) not in self._noted):
-            return Found(_place(site), name)
-        was, site = self._by_value.get((id(owner), id(module)), (name, None))
-        return Found(None if site is None else _place(site), was)
+        if id(owner) not in self._noted:
+            # A deep copy: it holds copies, and knows its names, but not what was made from what.
+            return Found(self.place(owner, name), name)
+        sites = self._modules.get((id(owner), id(module)), {})
+        if name in sites or not sites:
+            return Found(_place(sites[name]) if sites else None, name)
+        *_, was = sites
+        return Found(_place(sites[was]), was)
 
     def clear(self) -> None:
         """Forget everything."""
         self.gather(list(self._noted.values()))
         self._sites.clear()
-        self._by_value.clear()
+        self._modules.clear()
         self._noted.clear()
         self._kept.clear()
 
@@ -152,7 +158,7 @@ def _home(file: str) -> str:
 
 
 def _place(site: _Site) -> Place | None:
-    code, instruction, _ = site
+    code, instruction = site
     for start, end, line in code.co_lines():
         if start <= instruction < end and line is not None:
             return Place(code.co_filename, line)
@@ -175,18 +181,18 @@ def recorded(record: Record, replace: Callable[[Any], Any] | None = None) -> Ite
 
     def note_parameter(owner: nn.Module, name: str, value: Any) -> Any:
         other = replace(value) if replace is not None else None
-        note(owner, name, value if other is None else other)
+        note(owner, name)
         return other
 
     set_attribute = nn.Module.__setattr__
 
     def note_attribute(self: nn.Module, name: str, value: Any) -> None:
         if type(value) in _PLAIN:
-            note(self, name, value)
+            note(self, name)
         set_attribute(self, name, value)
 
     hooks = [
-        torch_module.register_module_module_registration_hook(note),
+        torch_module.register_module_module_registration_hook(record.note_module),
         torch_module.register_module_parameter_registration_hook(note_parameter),
         torch_module.register_module_buffer_registration_hook(note),
     ]
@@ -196,11 +202,11 @@ def recorded(record: Record, replace: Callable[[Any], Any] | None = None) -> Ite
             after.callback(hook.remove)
         after.enter_context(_replaced(nn.Module, "__setattr__", note_attribute))
         for container in (nn.ModuleList, nn.Sequential):
-            after.enter_context(_replaced(container, "insert", _noting_insert(container, note)))
+            after.enter_context(_replaced(container, "insert", _noting_insert(container, record.note_module)))
         yield
 
 
-def _noting_insert(container: type[Any], note: Callable[[nn.Module, str, object], None]) -> Callable[..., Any]:
+def _noting_insert(container: type[Any], note: Callable[[nn.Module, str, nn.Module], None]) -> Callable[..., Any]:
     """Make an ``insert`` that notes: torch's own passes its hooks by."""
     insert = container.insert
 
