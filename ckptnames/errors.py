@@ -1267,10 +1267,10 @@ class ModelError(CkptnamesError):
     """A model, or something asked of it, that cannot be answered."""
 
 
-class NotAModel(ModelError):
+class NotAModule(ModelError):
     """Something that is neither a module nor the name of one."""
 
-    code = "not-a-model"
+    code = "not-a-module"
 
     def __init__(self, found: object) -> None:
         self.found = found.__name__ if isinstance(found, type) else type(found).__name__
@@ -1284,17 +1284,16 @@ class NotAModel(ModelError):
 
 
 class EndlessModel(ModelError):
-    """A module that is registered inside itself, so that its names never end."""
+    """A module that is registered inside itself, at ``path``, so that its names never end."""
 
     code = "endless-model"
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, itself: str) -> None:
+        self.path, self.itself = path, itself
+        name, whole = path.rpartition(".")[2], f"'{itself}'" if itself else "the model"
         super().__init__(
-            "a module of this model is registered inside itself: its names have no end",
-            where=".".join(path.split(".")[:6]),
-            help="keep the reference out of the registry, as in self.parent = [parent]. "
-            "state_dict() fails on this model, too",
+            f"'{path}' is {whole} again, which it is inside of: the names never end",
+            help=f"keep it out of the registry, as in self.{name} = [module]. state_dict() fails on this model, too",
         )
 
 

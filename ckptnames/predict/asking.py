@@ -105,14 +105,14 @@ def _traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
     by_key = {entry.key: entry for entry in registered}
     by_view: dict[object, list[Entry]] = {}
     for entry in registered:
-        if entry.leaf != EXTRA_STATE and not _is_itself(entry, answer):
-            by_view.setdefault(view_of(entry.value), []).append(entry)
+        if not _is_itself(entry, answer):
+            by_view.setdefault(_mark(entry.leaf, entry.value), []).append(entry)
     owners = dict(modules(model))
 
     def trace(key: str, value: Any) -> Entry:
         entry = by_key.get(key)
         if entry is None or not _is_itself(entry, answer):
-            moved = by_view.get(view_of(value))
+            moved = by_view.get(_mark(key.rpartition(".")[2], value))
             entry = moved.pop(0) if moved else entry
         if entry is None:
             path, leaf = _nearest(key, owners)
@@ -122,10 +122,15 @@ def _traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
     return [trace(key, value) for key, value in answer.items()]
 
 
+def _mark(leaf: str, value: Any) -> object:
+    """Tell what moved by what it shows; an extra state, which may be anything, by its name."""
+    return leaf if leaf == EXTRA_STATE else view_of(value)
+
+
 def _is_itself(entry: Entry, answer: Mapping[str, Any]) -> bool:
     if entry.key not in answer:
         return False
-    return entry.leaf == EXTRA_STATE or view_of(answer[entry.key]) == view_of(entry.value)
+    return _mark(entry.leaf, answer[entry.key]) == _mark(entry.leaf, entry.value)
 
 
 def _nearest(key: str, owners: Mapping[str, nn.Module]) -> tuple[str, str]:

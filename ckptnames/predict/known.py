@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 import torch
 from torch import nn
 
+from ckptnames.keys import join
 from ckptnames.manifest import TensorInfo
-from ckptnames.predict.shadow import HOOKS, origin
+from ckptnames.predict.shadow import origin
 from ckptnames.predict.tensors import SPELLED
+from ckptnames.predict.walk import modules
 from ckptnames.predict.wrapper_types import FSDP1, is_a
 
 _INNER = "_fsdp_wrapped_module."
+_CHECKPOINTED = "_checkpoint_wrapped_module."
 _FLAT = "_flat_param"
 _QUANTISED = "torch.ao.nn."
-_SHARDS_BEFORE_SAVING = "torch.distributed.fsdp._fully_shard."
+_FSDP = "torch.distributed.fsdp."
 
 
 def prepared(model: nn.Module) -> nn.Module:
     """Change a shadow so that asking for its state dict gathers, unpacks and copies nothing."""
     copies = {id(origin(module)): module for module in model.modules()}
     for module in copies.values():
+        _without_fsdp_hooks(module)
         if is_a(module, FSDP1):
-            _without_sharding(module, copies)
+            _with_dtypes_of_buffers(module)
+            _with_whole_parameters(module, copies)
         elif type(module).__module__.startswith(_QUANTISED):
             _without_unpacking(module)
-        elif module._state_dict_pre_hooks:
-            _without_resharding(module)
     return model
 
 
-def _without_sharding(module: nn.Module, copies: Mapping[int, nn.Module]) -> None:
-    """Register the parameters that an FSDP unit saves, in their whole shapes, as it does after gathering them."""
-    for hooks in HOOKS:
-        getattr(module, hooks).clear()
-    module._register_state_dict_hook(_without_wrapper)  # type: ignore[no-untyped-call]
+def _without_fsdp_hooks(module: nn.Module) -> None:
+    """Leave out what FSDP does before it saves, which is to gather or to shard; after it, names alone are seen to."""
+    before, after = module._state_dict_pre_hooks, module._state_dict_hooks
+    for key in [key for key, hook in before.items() if _is_fsdp(hook)]:
+        del before[key]
+    after |= {key: _without_wrapper for key, hook in after.items() if _is_fsdp(hook)}
+
+
+def _is_fsdp(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).startswith(_FSDP)
+
+
+def _without_wrapper(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:  # noqa: ARG001
+    inner = prefix + _INNER
+    for key in [key for key in state_dict if key.startswith(inner)]:
+        state_dict[prefix + key[len(inner) :]] = state_dict.pop(key)
+
+
+def _with_whole_parameters(module: nn.Module, copies: Mapping[int, nn.Module]) -> None:
+    """Register the parameters of an FSDP unit in their whole shapes, as it does itself after gathering them."""
     handle, module.__dict__["_handle"] = module.__dict__.get("_handle"), None
     if handle is None:
         return
-    flat, saved_flat = handle.flat_param, module.__dict__["_state_dict_type"].name == "LOCAL_STATE_DICT"
-    unsharded = not handle.uses_sharded_strategy
-    if saved_flat and not unsharded:
-        holder = copies[id(handle._fully_sharded_module)]
-        holder._parameters[_FLAT] = _whole(flat._unpadded_unsharded_size, None, flat)
+    unit: Any = origin(module)
+    flat, holder = handle.flat_param, copies[id(unit.module)]
+    if handle.uses_sharded_strategy and module.__dict__["_state_dict_type"].name == "LOCAL_STATE_DICT":
+        holder._parameters[_FLAT] = _whole(flat._unpadded_unsharded_size, (1,), flat)
         return
-    # Parameters that FSDP left registered, and never shards, keep their places; the others are registered anew.
-    stay = unsharded and handle._use_orig_params
-    for holder in copies.values():
-        if holder._parameters.get(_FLAT) is flat:
-            del holder._parameters[_FLAT]
+    holder._parameters.pop(_FLAT, None)
+    # Parameters that FSDP left registered, and never shards, keep their places; others are registered anew.
+    stay = handle._use_orig_params and not handle.uses_sharded_strategy
     for info, shape, strides in zip(flat._param_infos, flat._shapes, flat._strides, strict=True):
         _register(copies[id(info.module)], info.param_name, _whole(shape, strides, flat), stay)
     for info in flat._shared_param_infos:
@@ -61,31 +76,28 @@ def _without_sharding(module: nn.Module, copies: Mapping[int, nn.Module]) -> Non
         _register(copies[id(info.module)], info.param_name, _whole(first.shape, first.stride(), flat), stay)
 
 
-def _whole(shape: Any, strides: Any, flat: torch.Tensor) -> nn.Parameter:
-    whole = torch.empty(shape, dtype=flat.dtype, device="meta")
-    if strides is not None:
-        whole = torch.empty_strided(shape, strides, dtype=flat.dtype, device="meta")
+def _whole(shape: Sequence[int], strides: Sequence[int], flat: torch.Tensor) -> nn.Parameter:
+    whole = torch.empty_strided(shape, strides, dtype=flat.dtype, device="meta")
     return nn.Parameter(whole, requires_grad=False)
 
 
-def _register(module: nn.Module, name: str, value: Any, stay: bool) -> None:
+def _register(module: nn.Module, name: str, value: nn.Parameter, stay: bool) -> None:
     if not stay:
         module._parameters.pop(name, None)
     module._parameters[name] = value
 
 
-def _without_wrapper(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:  # noqa: ARG001
-    inner = prefix + _INNER
-    for key in [key for key in state_dict if key.startswith(inner)]:
-        state_dict[prefix + key[len(inner) :]] = state_dict.pop(key)
-
-
-def _without_resharding(module: nn.Module) -> None:
-    """Leave out FSDP2's hook, which puts tensors that are gathered at present back into shards of the same names."""
-    hooks = module._state_dict_pre_hooks
-    for key, hook in list(hooks.items()):
-        if getattr(hook, "__module__", "").startswith(_SHARDS_BEFORE_SAVING):
-            del hooks[key]
+def _with_dtypes_of_buffers(module: nn.Module) -> None:
+    """Give back the dtypes that buffers had before they were cast for mixed precision: so they are saved."""
+    own = module.__dict__
+    if own["mixed_precision"].buffer_dtype is None:
+        return
+    for path, below in modules(module):
+        for leaf, buffer in below._buffers.items():
+            name = join(path, leaf).replace(_INNER, "").replace(_CHECKPOINTED, "")
+            dtype = own["_buffer_name_to_orig_dtype"].get(name)
+            if buffer is not None and dtype not in (None, buffer.dtype):
+                below._buffers[leaf] = torch.empty_strided(buffer.shape, buffer.stride(), dtype=dtype, device="meta")
 
 
 def _without_unpacking(module: nn.Module) -> None:

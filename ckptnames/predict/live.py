@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from ckptnames.manifest import Manifest
 from ckptnames.predict.say import has_a_say
 from ckptnames.predict.tensors import infos_of, ties_of
-from ckptnames.predict.walk import Entry, entries, modules
+from ckptnames.predict.walk import Entry, entries, modules, tensors_of
 
 
 def predict_live(model: nn.Module) -> Manifest:
@@ -20,10 +20,9 @@ def predict_live(model: nn.Module) -> Manifest:
     >>> predict_live(nn.Linear(4, 10, device="meta"))["weight"].shape
     (10, 4)
 
-    Raises ``not-a-model``, ``endless-model``, ``no-state-dict``.
+    Raises ``not-a-module``, ``endless-model``, ``no-state-dict``.
     """
-    found, notes = answered(model)
-    named = [(entry.key, entry.value) for entry in found]
+    named, notes = _named_values(model)
     tensors = infos_of(named)
     shapeless = [(key, value) for key, value in named if tensors[key].shape is None]
     return Manifest(
@@ -46,6 +45,17 @@ def _without_shape(named: Sequence[tuple[str, Any]]) -> Iterator[str]:
 
 def _keys(keys: Sequence[str]) -> str:
     return f"'{keys[0]}' is" if len(keys) == 1 else f"'{keys[0]}' and {len(keys) - 1:,} more are"
+
+
+def _named_values(model: nn.Module) -> tuple[list[tuple[str, Any]], list[str]]:
+    """Give the keys and values alone: for most models that is much faster than to say where each comes from."""
+    visited = list(modules(model))
+    if any(has_a_say(module) for _, module in visited):
+        found, notes = answered(model)
+        return [(entry.key, entry.value) for entry in found], notes
+    return [
+        (f"{path}.{leaf}" if path else leaf, value) for path, module in visited for leaf, value in tensors_of(module)
+    ], []
 
 
 def answered(model: nn.Module) -> tuple[list[Entry], list[str]]:

@@ -35,11 +35,13 @@ def has_a_say(module: nn.Module) -> bool:
     (False, True)
     """
     cls: type = type(module)
+    own = module.__dict__
     return bool(
-        module._state_dict_hooks
-        or module._state_dict_pre_hooks
+        own["_state_dict_hooks"]
+        or own["_state_dict_pre_hooks"]
         or _overrides(cls)
-        or not module.__dict__.keys().isdisjoint(METHODS)
+        or "state_dict" in own
+        or "_save_to_state_dict" in own
     )
 
 

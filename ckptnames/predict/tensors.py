@@ -13,8 +13,7 @@ from ckptnames.formats.torch_dtypes import DTYPES
 from ckptnames.manifest import TensorInfo
 
 SPELLED = {getattr(torch, name): word for name, (word, _) in DTYPES.items() if hasattr(torch, name)}
-_PLAIN = {torch.Tensor, nn.Parameter}
-_NOT_STRIDED = (RuntimeError, ValueError, AttributeError)
+_NOT_STRIDED = (RuntimeError, ValueError, AttributeError, TypeError)
 """What is raised where there is no storage, no strides or no shape: sparse, nested, lazy tensors, and no tensors."""
 
 
@@ -24,16 +23,18 @@ def infos_of(named: Iterable[tuple[str, Any]]) -> dict[str, TensorInfo]:
     >>> infos_of([("a", torch.empty(2, 3, device="meta")), ("b", None)])["a"]
     TensorInfo(dtype='F32', shape=(2, 3), nbytes=24, strides=(3, 1), offset=0, storage=None)
     """
-    known: dict[tuple[object, ...], TensorInfo] = {}
+    known: dict[object, TensorInfo] = {}
     found = {}
     for key, value in named:
-        if type(value) in _PLAIN and value.layout is torch.strided:
+        try:
             look = value.dtype, value.shape, value.stride()
-            if look not in known:
-                known[look] = info_of(value)
-            found[key] = known[look]
-        else:
+            info = known.get(look)
+        except _NOT_STRIDED:
             found[key] = info_of(value)
+            continue
+        if info is None:
+            info = known[look] = info_of(value)
+        found[key] = info
     return found
 
 
@@ -115,11 +116,17 @@ def ties_of(named: Sequence[tuple[str, Any]]) -> tuple[tuple[str, ...], ...]:
     (('a', 'b'),)
     """
     storages = [_storage(value) for _, value in named]
+    if len(set(storages)) == len(storages):
+        return ()
     users = Counter(storages)
+    views: dict[int, object] = {}
     groups: defaultdict[object, list[str]] = defaultdict(list)
     for (key, value), storage in zip(named, storages, strict=True):
-        if users[storage] > 1 and _has_elements(value):
-            groups[view_of(value)].append(key)
+        if users[storage] > 1:
+            if id(value) not in views:
+                views[id(value)] = view_of(value) if _has_elements(value) else None
+            groups[views[id(value)]].append(key)
+    groups.pop(None, None)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 

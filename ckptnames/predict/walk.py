@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from ckptnames.errors import EndlessModel, NotAModel
+from ckptnames.errors import EndlessModel, NotAModule
 
 Kind = Literal["parameter", "buffer", "extra state", "made"]
 
@@ -41,19 +41,27 @@ def entries(visited: Iterable[tuple[str, nn.Module]]) -> list[Entry]:
     >>> [entry.key for entry in entries(modules(model))]
     ['0.weight', '1.running_mean', '1.running_var', '1.num_batches_tracked']
     """
-    found: list[Entry] = []
-    value: Any
+    found = []
     for path, module in visited:
         prefix = f"{path}." if path else ""
-        for leaf, value in module._parameters.items():
-            if value is not None:
-                found.append(Entry(prefix + leaf, path, module, leaf, "parameter", value))
-        fleeting = module._non_persistent_buffers_set
-        for leaf, value in module._buffers.items():
-            if value is not None and leaf not in fleeting:
-                found.append(Entry(prefix + leaf, path, module, leaf, "buffer", value))
+        for leaf, value in tensors_of(module):
+            kind: Kind = "parameter" if leaf in module._parameters else "buffer"
+            found.append(Entry(prefix + leaf, path, module, leaf, kind, value))
         if has_extra_state(module):
             found.append(Entry(prefix + EXTRA_STATE, path, module, EXTRA_STATE, "extra state", None))
+    return found
+
+
+def tensors_of(module: nn.Module) -> list[tuple[str, Any]]:
+    """List the tensors that a module saves itself: its parameters, then its persistent buffers.
+
+    >>> [leaf for leaf, _ in tensors_of(nn.BatchNorm1d(2))]
+    ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
+    """
+    found: list[tuple[str, Any]] = [item for item in module._parameters.items() if item[1] is not None]
+    if module._buffers:
+        fleeting = module._non_persistent_buffers_set
+        found += [item for item in module._buffers.items() if item[1] is not None and item[0] not in fleeting]
     return found
 
 
@@ -63,10 +71,10 @@ def modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     >>> [path for path, _ in modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
     ['', '0', '1', '1.0']
 
-    Raises ``not-a-model``, ``endless-model``.
+    Raises ``not-a-module``, ``endless-model``.
     """
     if not isinstance(model, nn.Module):
-        raise NotAModel(model)
+        raise NotAModule(model)
     stack = [("", model, 0)]
     while stack:
         path, module, depth = stack.pop()
@@ -74,11 +82,24 @@ def modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         children = module._modules
         if children:
             if depth > _DEEPEST:
-                raise EndlessModel(path)
+                raise _endless(model, path)
             prefix = f"{path}." if path else ""
             stack += [
                 (prefix + name, child, depth + 1) for name, child in reversed(children.items()) if child is not None
             ]
+
+
+def _endless(model: nn.Module, path: str) -> EndlessModel:
+    """Find on a path that is too long the first module that was met before."""
+    met, module = {id(model): ""}, model
+    names = path.split(".")
+    for depth, name in enumerate(names, 1):
+        module = module.get_submodule(name)
+        here = ".".join(names[:depth])
+        if id(module) in met:
+            return EndlessModel(here, met[id(module)])
+        met[id(module)] = here
+    return EndlessModel(path, "")
 
 
 def has_extra_state(module: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from torch.nn.utils import spectral_norm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import ckptnames
-from ckptnames.errors import EndlessModel, NoStateDict, NotAModel
+from ckptnames.errors import EndlessModel, NoStateDict, NotAModule
 from ckptnames.predict.live import answered
 from tests.predict.agreement import as_said, as_saved, assert_predicts
 
@@ -328,7 +328,7 @@ def test_traced_graphs() -> None:
 @pytest.mark.parametrize(("model", "text"), [(nn.Linear, "the class 'Linear'"), ({}, "a value of type 'dict'")])
 def test_what_is_no_module_is_refused(model: Any, text: str) -> None:
     for call in (ckptnames.predict, ckptnames.canonical, lambda m: ckptnames.predict(m, wrap=["ddp"])):
-        with pytest.raises(NotAModel, match=f"{text} is no module"):
+        with pytest.raises(NotAModule, match=f"{text} is no module"):
             call(model)
 
 
@@ -338,5 +338,5 @@ def test_a_module_inside_itself_is_refused() -> None:
     with pytest.raises(RecursionError):
         model.state_dict()
     with pytest.raises(EndlessModel) as caught:
-        ckptnames.predict(model)
-    assert caught.value.where == "encoder.parent.encoder.parent.encoder.parent"
+        ckptnames.predict(nn.Sequential(model))
+    assert (caught.value.path, caught.value.itself) == ("0.encoder.parent", "0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -71,7 +73,7 @@ def test_norms_on_a_weight(name: str, layer: Callable[[], nn.Module]) -> None:
 
 @pytest.mark.parametrize("name", ON_WEIGHTS)
 @pytest.mark.parametrize("path", ["module", "encoder.0", "encoder.2", "head"])
-@pytest.mark.parametrize("outer", ["ddp", "averaged", "fsdp2", "checkpoint"])
+@pytest.mark.parametrize("outer", ["averaged", "fsdp2"])
 def test_norms_inside_wrappers(name: str, path: str, outer: str) -> None:
     really = wrapped_at(Net(), ON_WEIGHTS[name], path)
     assert_wraps(Net(), [f"{name}@{path}"], really)
@@ -230,3 +232,9 @@ def test_a_norm_inside_a_compiled_layer_comes_first() -> None:
     assert "head._orig_mod.parametrizations.weight.original0" in ckptnames.predict(
         Net(), wrap=["weight_norm@head", "compile@head"]
     )
+
+
+@pytest.mark.slow
+def test_parameters_in_shards_are_predicted_whole() -> None:
+    ran = subprocess.run([sys.executable, "-m", "tests.predict.sharded"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
