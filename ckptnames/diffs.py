@@ -79,16 +79,16 @@ class Diff:
 
 
 def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -> Diff:
-    """Say what differs between two checkpoints, manifests or state dicts, and find the rules that explain it.
+    """Say what differs between two checkpoints, manifests, models or state dicts, and find the rules that explain it.
 
-        ``rules`` are applied instead of being searched for, where they are given.
+    A model is one in memory, or named in text (``"model.py:Net"``) and built without memory for its weights.
+    ``rules`` are applied instead of being searched for, where they are given.
 
-        >>> from ckptnames.manifest import Manifest, TensorInfo
-    from ckptnames.operands import manifest_of
-        >>> info = TensorInfo("F32", (2,), 8)
-        >>> found = diff(Manifest({"module.fc.bias": info}), Manifest({"fc.bias": info}))
-        >>> found.missing, str(found.rules).strip(), found.after_rules.same
-        (('fc.bias',), 'module.** -> **', True)
+    >>> from ckptnames.manifest import Manifest, TensorInfo
+    >>> info = TensorInfo("F32", (2,), 8)
+    >>> found = diff(Manifest({"module.fc.bias": info}), Manifest({"fc.bias": info}))
+    >>> found.missing, str(found.rules).strip(), found.after_rules.same
+    (('fc.bias',), 'module.** -> **', True)
     """
     source_manifest, target_manifest = manifest_of(source), manifest_of(target)
     plain = compare(source_manifest, target_manifest)

@@ -22,7 +22,7 @@ class HasStateDict(Protocol):
 
 
 Readable = Manifest | str | os.PathLike[str] | Mapping[str, Any] | HasStateDict
-"""What a manifest can be had from; a path may be ``PATH#container``."""
+"""What a manifest can be had from; a text is a path, ``PATH#container``, or names a model."""
 
 _DTYPES = {
     "float64": "F64",

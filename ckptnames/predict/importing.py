@@ -73,22 +73,20 @@ class Source:
 
 @contextmanager
 def importable(source: Source | None) -> Iterator[None]:
-    """Let a file import what lies beside it, and any module what lies in the current folder; then forget the former.
+    """Let a model's code import what lies beside its file and in the current folder, and forget that again.
 
     Two files in two folders may each have a ``layers.py`` beside them: what one imports is not the other's.
     """
-    folders = [os.getcwd()]  # noqa: PTH109, sys.path holds text
-    own = []
+    own = [os.getcwd()]  # noqa: PTH109, sys.path holds text
     if source is not None:
-        root = source.path.parents[len(source.package)]
-        own = list(dict.fromkeys([str(source.path.parent), str(root)]))
-        folders = own + folders
+        own = [str(source.path.parent), str(source.path.parents[len(source.package)]), *own]
     path, arguments, no_bytecode = list(sys.path), sys.argv, sys.dont_write_bytecode
     hidden = _take_out(_strangers(own))
     before = set(sys.modules)
-    sys.path[:0] = folders
+    sys.path[:0] = dict.fromkeys(own)
+    # What a script reads from its command line is not ours.
+    sys.argv = sys.argv[:1]
     if source is not None:
-        # What a script reads from its command line is not ours; and nothing is written beside it.
         sys.argv, sys.dont_write_bytecode = [str(source.path)], True
     try:
         yield

@@ -257,6 +257,16 @@ def test_a_file_is_read_anew_each_time() -> None:
         assert ckptnames.predict("model.py:net")["weight"].shape == (width,)
 
 
+def test_a_module_in_the_current_folder_is_the_one_that_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, width in (("old", 2), ("new", 3)):
+        write(tmp_path / folder / "net_of_this_test.py", f"net = nn.PReLU({width})\n")
+        monkeypatch.chdir(tmp_path / folder)
+        assert ckptnames.predict("net_of_this_test:net")["weight"].shape == (width,)
+    assert "net_of_this_test" not in sys.modules
+
+
 def test_a_script_does_not_see_our_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["ckptnames", "predict", "--json"])
     write(
