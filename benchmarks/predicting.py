@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from benchmarks.measure import Target, arguments, conclude
 from ckptnames.predict.live import predict_live
@@ -28,6 +29,15 @@ def convolutions() -> nn.Module:
 def attention(device: str) -> nn.Module:
     """Make layers with modules between them that hold nothing."""
     return nn.Transformer(16, 2, 40, 40, 16, batch_first=True, device=device)
+
+
+def checkpointed() -> nn.Module:
+    """Make layers in wrappers that take their own names away when they save."""
+    model = attention("cpu")
+    for layers in (model.get_submodule("encoder.layers"), model.get_submodule("decoder.layers")):
+        for name, layer in list(layers.named_children()):
+            layers.register_module(name, checkpoint_wrapper(layer))
+    return model
 
 
 def tied() -> nn.Module:
@@ -61,6 +71,7 @@ def main() -> int:
         "convolutions and norms": convolutions(),
         "attention": attention("cpu"),
         "attention on the meta device": attention("meta"),
+        "attention in checkpoint wrappers": checkpointed(),
         "linear layers, tied in pairs": tied(),
     }
     targets = [compare(title, model, options.rounds) for title, model in models.items()]

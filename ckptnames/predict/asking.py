@@ -1,14 +1,15 @@
-"""Where a model's own code has a say in its state dict, that code is asked: on shadows of its modules.
+"""Where a model's own code has a say in its state dict, that code is asked.
 
-Where all the code is torch's, which only moves names, the shadows have the tensors themselves. Code that is not torch's
-meets tensors without data: it may copy, cast and change them as it likes, and no memory is taken or touched. Code that
-fails on them is left out, and said to be.
+Code of torch's that only moves names is asked on the model itself: ``state_dict()`` copies nothing. Other code of
+torch's is asked on shadows, which are copies of the modules over the same tensors, made ready to answer without
+computing. Code that is not torch's meets shadows over tensors without data: it may copy, cast and change them as it
+likes, and no memory is taken or touched. Code that fails on them is left out, and said to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -21,23 +22,41 @@ from ckptnames.predict.tensors import view_of
 from ckptnames.predict.walk import EXTRA_STATE, Entry, entries, modules
 
 
-def asked(model: nn.Module) -> tuple[list[Entry], list[str]]:
-    """List what the model's own ``state_dict()`` answers, and say how the answer was come by.
+class Answer(NamedTuple):
+    """What ``state_dict()`` of ``model``, or of what stands for it, gives; and how that was come by."""
+
+    model: nn.Module
+    values: Mapping[str, Any]
+    notes: list[str]
+
+
+def ask(model: nn.Module) -> Answer:
+    """Ask a model for its state dict, without a copy of a tensor, or a change of one.
 
     Raises ``no-state-dict`` where ``state_dict()`` fails.
     """
+    if all(say.is_harmless for _, module in modules(model) for say in says_of(module)):
+        return Answer(model, _state_dict(model), [])
     ready = prepared(shadow(model))
-    foreign = [(path, say) for path, module in modules(ready) for say in says_of(module) if not say.is_torch]
+    foreign = _foreign(ready)
     if not foreign:
-        return _traced(ready, _state_dict(ready)), []
+        return Answer(ready, _state_dict(ready), [])
     dataless = Dataless(ready)
     copy = shadow(ready, dataless.stand_in)
     failures = _Failures()
-    for path, module in modules(copy):
-        failures.guard(path, module)
+    for path, module, say in _foreign(copy):
+        failures.guard(path, module, say)
     with dataless.running():
-        answer = _state_dict(copy)
-    return _traced(copy, answer), _notes(foreign, failures.said)
+        values = _state_dict(copy)
+    return Answer(copy, values, _notes(foreign, failures.said))
+
+
+def _foreign(model: nn.Module) -> list[tuple[str, nn.Module, Say]]:
+    """List the code that is not torch's, each module once, by the first of its names."""
+    first: dict[int, tuple[str, nn.Module]] = {}
+    for path, module in modules(model):
+        first.setdefault(id(module), (path, module))
+    return [(path, module, say) for path, module in first.values() for say in says_of(module) if not say.is_torch]
 
 
 def _state_dict(model: nn.Module) -> Mapping[str, Any]:
@@ -59,19 +78,14 @@ class _Failures:
     def __init__(self) -> None:
         self.said: dict[tuple[str, str], str] = {}
 
-    def guard(self, path: str, module: nn.Module) -> None:
-        """Put a guard before each piece of code of a shadow that is not torch's."""
-        if origin(module) is module:
-            return
-        for say in says_of(module):
-            if say.is_torch:
-                continue
-            if say.method:
-                guarded = self._guarded(path, say, getattr(module, say.method), _torch(say.method, module))
-                module.__dict__[say.method] = guarded
-            for hooks in HOOKS:
-                own = getattr(module, hooks)
-                own |= {key: self._guarded(path, say, hook) for key, hook in own.items() if hook is say.code}
+    def guard(self, path: str, module: nn.Module, say: Say) -> None:
+        """Put a guard before a piece of code of a shadow."""
+        if say.method:
+            guarded = self._guarded(path, say, getattr(module, say.method), _torch(say.method, module))
+            module.__dict__[say.method] = guarded
+        for hooks in HOOKS:
+            own = getattr(module, hooks)
+            own |= {key: self._guarded(path, say, hook) for key, hook in own.items() if hook is say.code}
 
     def _guarded(
         self, path: str, say: Say, code: Callable[..., Any], instead: Callable[..., Any] = lambda *_, **__: None
@@ -99,8 +113,8 @@ def _torch(method: str, module: nn.Module) -> Callable[..., Any]:
     return bound
 
 
-def _traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
-    """Find for each key of an answer where its value is registered."""
+def traced(model: nn.Module, answer: Mapping[str, Any]) -> list[Entry]:
+    """Find for each key of an answer where in the model its value is registered."""
     registered = entries(modules(model))
     by_key = {entry.key: entry for entry in registered}
     by_view: dict[object, list[Entry]] = {}
@@ -140,10 +154,10 @@ def _nearest(key: str, owners: Mapping[str, nn.Module]) -> tuple[str, str]:
     return path, key[len(path) + 1 :] if path else key
 
 
-def _notes(foreign: list[tuple[str, Say]], failed: Mapping[tuple[str, str], str]) -> list[str]:
+def _notes(foreign: Sequence[tuple[str, nn.Module, Say]], failed: Mapping[tuple[str, str], str]) -> list[str]:
     """Say of each piece of code once whether it was followed, however many modules have it."""
     where: dict[tuple[str, str], list[str]] = {}
-    for path, say in foreign:
+    for path, _, say in foreign:
         reason = failed.get((path, say.name))
         outcome = (
             "was run on tensors without data, and these are the names it gives"

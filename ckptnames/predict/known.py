@@ -12,7 +12,7 @@ from torch import nn
 from ckptnames.keys import join
 from ckptnames.manifest import TensorInfo
 from ckptnames.predict.shadow import origin
-from ckptnames.predict.tensors import SPELLED
+from ckptnames.predict.tensors import spelled
 from ckptnames.predict.walk import modules
 from ckptnames.predict.wrapper_types import FSDP1, is_a
 
@@ -68,12 +68,16 @@ def _with_whole_parameters(module: nn.Module, copies: Mapping[int, nn.Module]) -
     # Parameters that FSDP left registered, and never shards, keep their places; others are registered anew.
     stay = handle._use_orig_params and not handle.uses_sharded_strategy
     for info, shape, strides in zip(flat._param_infos, flat._shapes, flat._strides, strict=True):
-        _register(copies[id(info.module)], info.param_name, _whole(shape, strides, flat), stay)
+        _register(copies.get(id(info.module)), info.param_name, _whole(shape, strides, flat), stay)
     for info in flat._shared_param_infos:
         # FSDP copies the first of tied weights out of the flat one; the others keep a memory that is not theirs.
-        first = copies[id(info.prim_module)]._parameters[info.prim_param_name]
-        assert first is not None
-        _register(copies[id(info.module)], info.param_name, _whole(first.shape, first.stride(), flat), stay)
+        place = next(n for n, first in enumerate(flat._param_infos) if _same_place(first, info))
+        whole = _whole(flat._shapes[place], flat._strides[place], flat)
+        _register(copies.get(id(info.module)), info.param_name, whole, stay)
+
+
+def _same_place(first: Any, shared: Any) -> bool:
+    return first.module is shared.prim_module and first.param_name == shared.prim_param_name
 
 
 def _whole(shape: Sequence[int], strides: Sequence[int], flat: torch.Tensor) -> nn.Parameter:
@@ -81,7 +85,9 @@ def _whole(shape: Sequence[int], strides: Sequence[int], flat: torch.Tensor) -> 
     return nn.Parameter(whole, requires_grad=False)
 
 
-def _register(module: nn.Module, name: str, value: nn.Parameter, stay: bool) -> None:
+def _register(module: nn.Module | None, name: str, value: nn.Parameter, stay: bool) -> None:
+    if module is None:  # taken out of the model after FSDP took its parameters
+        return
     if not stay:
         module._parameters.pop(name, None)
     module._parameters[name] = value
@@ -112,7 +118,7 @@ def _without_unpacking(module: nn.Module) -> None:
         own["_weight_bias"] = lambda: (weight, TensorInfo(None, None))
     elif hasattr(module, "_weight_bias"):
         own["_weight_bias"] = tuple
-    packed = module._modules.get("_packed_params")
+    packed: Any = module._modules.get("_packed_params")
     if packed is not None and "embedding_dim" in own:
-        table = TensorInfo(SPELLED.get(packed.dtype), (own["num_embeddings"], own["embedding_dim"]))
+        table = TensorInfo(spelled(packed.dtype), (own["num_embeddings"], own["embedding_dim"]))
         packed.__dict__["_weight"] = lambda: table

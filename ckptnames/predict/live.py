@@ -51,8 +51,10 @@ def _named_values(model: nn.Module) -> tuple[list[tuple[str, Any]], list[str]]:
     """Give the keys and values alone: for most models that is much faster than to say where each comes from."""
     visited = list(modules(model))
     if any(has_a_say(module) for _, module in visited):
-        found, notes = answered(model)
-        return [(entry.key, entry.value) for entry in found], notes
+        from ckptnames.predict.asking import ask
+
+        answer = ask(model)
+        return list(answer.values.items()), answer.notes
     return [
         (f"{path}.{leaf}" if path else leaf, value) for path, module in visited for leaf, value in tensors_of(module)
     ], []
@@ -62,7 +64,8 @@ def answered(model: nn.Module) -> tuple[list[Entry], list[str]]:
     """List the entries of ``model.state_dict()``, and say what is not certain about them."""
     visited = list(modules(model))
     if any(has_a_say(module) for _, module in visited):
-        from ckptnames.predict.asking import asked
+        from ckptnames.predict.asking import ask, traced
 
-        return asked(model)
+        answer = ask(model)
+        return traced(answer.model, answer.values), answer.notes
     return entries(visited), []

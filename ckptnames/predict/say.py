@@ -14,18 +14,31 @@ from ckptnames.predict.walk import has_extra_state
 METHODS = ("state_dict", "_save_to_state_dict")
 _EXTRA = "get_extra_state"
 
-_TORCH = ("torch.nn.", "torch.ao.", "torch.distributed.algorithms._checkpoint.", "ckptnames.")
+_HARMLESS = ("torch.nn.", "torch.distributed.algorithms._checkpoint.", "ckptnames.")
+"""Homes of code that only moves names, or leaves some out."""
+
+_TORCH = (*_HARMLESS, "torch.ao.")
 """Homes of code that computes nothing with tensors, once ``known`` has prepared its modules."""
 
 
 class Say(NamedTuple):
-    """A piece of code that has a say: a hook, or a ``method`` of that name."""
+    """A piece of code that has a say: a hook, or a ``method`` of that name; where it comes from is its ``home``."""
 
     what: str
     name: str
     code: Callable[..., Any]
-    is_torch: bool
+    home: str
     method: str = ""
+
+    @property
+    def is_harmless(self) -> bool:
+        """True where the code can be run on the model itself, and changes, copies and computes nothing."""
+        return self.home.startswith(_HARMLESS)
+
+    @property
+    def is_torch(self) -> bool:
+        """True where the code can be run on a prepared shadow over the model's own tensors."""
+        return self.home.startswith(_TORCH)
 
 
 def has_a_say(module: nn.Module) -> bool:
@@ -62,7 +75,7 @@ def _say(what: str, code: Callable[..., Any], method: str = "") -> Say:
     function = code.func if isinstance(code, partial) else code
     home = getattr(function, "__module__", None) or type(function).__module__
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return Say(what, name, code, home.startswith(_TORCH), method)
+    return Say(what, name, code, home, method)
 
 
 @lru_cache(maxsize=1024)  # parametrizations make a class for each module

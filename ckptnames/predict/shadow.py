@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from copy import copy
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -74,7 +73,7 @@ class _Copier:
         """Give what a copy holds in place of a value: tensors as asked, and collections (of hooks, say) of its own."""
         if isinstance(value, torch.Tensor):
             return self._stand_in(value)
-        return copy(value) if type(value) in _COLLECTIONS else value
+        return value.copy() if type(value) in _COLLECTIONS else value
 
     def _rebound(self, hook: Any) -> Any:
         """Bind a method of a module to its copy."""

@@ -12,7 +12,7 @@ from torch import nn
 from ckptnames.formats.torch_dtypes import DTYPES
 from ckptnames.manifest import TensorInfo
 
-SPELLED = {getattr(torch, name): word for name, (word, _) in DTYPES.items() if hasattr(torch, name)}
+_SPELLED = {getattr(torch, name): word for name, (word, _) in DTYPES.items() if hasattr(torch, name)}
 _NOT_STRIDED = (RuntimeError, ValueError, AttributeError, TypeError)
 """What is raised where there is no storage, no strides or no shape: sparse, nested, lazy tensors, and no tensors."""
 
@@ -38,6 +38,15 @@ def infos_of(named: Iterable[tuple[str, Any]]) -> dict[str, TensorInfo]:
     return found
 
 
+def spelled(dtype: torch.dtype) -> str:
+    """Spell a dtype as manifests do.
+
+    >>> spelled(torch.bfloat16), spelled(torch.complex64)
+    ('BF16', 'C64')
+    """
+    return _SPELLED.get(dtype) or str(dtype).rpartition(".")[2].upper()
+
+
 def info_of(value: Any) -> TensorInfo:
     """Describe a value of a state dict; what it does not say of itself, such as the shape of a lazy one, is unknown.
 
@@ -48,7 +57,7 @@ def info_of(value: Any) -> TensorInfo:
         return value
     if not isinstance(value, torch.Tensor):
         return TensorInfo(None, None)
-    dtype = SPELLED.get(value.dtype)
+    dtype = spelled(value.dtype)
     try:
         shape = tuple(map(int, value.shape))
     except _NOT_STRIDED:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
+from torch.nn.utils.parametrize import is_parametrized
 
 from ckptnames.errors import BadWrapper, CannotWrap, NoSuchSubmodule, NoWeight, UnknownWrapper
 from ckptnames.keys import join
@@ -141,9 +142,9 @@ def _normed(new: Callable[[nn.Module], nn.Module], old: Callable[[nn.Module], nn
         name, kind = text.partition("@")[0], type(unwrapped(inner)).__name__
         if wrapped_as(inner) is not None:
             raise CannotWrap(text, kind, f"it is wrapped already, so {name} has to come before that")
-        if not isinstance(getattr(inner, "weight", None), torch.Tensor):
-            raise NoWeight(text, kind, _with_weight(inner, text.partition("@")[2]))
         weight = inner._parameters.get("weight")
+        if weight is None and "weight" not in inner.__dict__ and not is_parametrized(inner, "weight"):
+            raise NoWeight(text, kind, _with_weight(inner, text.partition("@")[2]))
         if not (weight is None or weight.is_meta or nn.parameter.is_lazy(weight)):
             raise CannotWrap(text, kind, f"its weight is a {type(weight).__name__} of another kind")
         try:
@@ -158,7 +159,9 @@ def _normed(new: Callable[[nn.Module], nn.Module], old: Callable[[nn.Module], nn
 
 def _with_weight(inner: nn.Module, path: str) -> list[str]:
     paths = unwrapped_paths(inner)
-    return [join(path, paths[below]) for below, module in modules(inner) if "weight" in module._parameters]
+    return [
+        join(path, paths[below]) for below, module in modules(inner) if module._parameters.get("weight") is not None
+    ]
 
 
 _WRAPPERS: dict[str, _Wrap] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,6 +213,13 @@ def test_a_hook_that_asks_for_values_is_left_out(inside: str) -> None:
     )
 
 
+def test_what_fails_in_a_shared_module_is_named_once() -> None:
+    model = hooked(peek, "head")
+    model.add_module("again", model.head)
+    assert len(ckptnames.predict(model).notes) == 1
+    assert "'peek' of 'head' fails" in ckptnames.predict(model).notes[0]
+
+
 def test_methods_that_fail_are_replaced_by_torchs_own() -> None:
     class Failing(nn.Linear):
         def _save_to_state_dict(self, destination: Saved, prefix: str, keep_vars: bool) -> None:
@@ -310,12 +318,16 @@ def test_the_old_spectral_norm_has_a_hook_that_names_nothing() -> None:
     assert assert_predicts(spectral_norm(nn.Linear(2, 3))).notes == ()
 
 
-def test_script_modules() -> None:
+def test_script_modules(tmp_path: Path) -> None:
     with pytest.warns(DeprecationWarning):
         script = torch.jit.script(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
     model = nn.Sequential(script, nn.LazyLinear(1))
     assert_predicts(model[0])
     assert_predicts(model)
+    with pytest.warns(DeprecationWarning):
+        torch.jit.save(script, tmp_path / "script.pt")
+        loaded = torch.jit.load(tmp_path / "script.pt")  # type: ignore[no-untyped-call]
+    assert list(assert_predicts(loaded)) == list(model[0].state_dict())
 
 
 def test_traced_graphs() -> None:

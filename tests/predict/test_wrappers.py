@@ -36,7 +36,9 @@ def assert_wraps(model: nn.Module, wrap: list[str], really: nn.Module) -> None:
 @pytest.mark.parametrize("path", ["", "encoder", "encoder.0", "_orig_mod.module", "module"])
 @pytest.mark.parametrize("name", AROUND)
 def test_one_wrapper(name: str, path: str) -> None:
-    assert_wraps(Net(), [asked_as(name, path)], wrapped_at(Net(), AROUND[name], path))
+    really = wrapped_at(Net(), AROUND[name], path)
+    assert_wraps(Net(), [asked_as(name, path)], really)
+    assert ckptnames.predict(really).notes == ()
 
 
 @pytest.mark.parametrize("inside", ["", "encoder"])
