@@ -70,9 +70,20 @@ def _called(target: str) -> str:
 
 
 def _in_a_file(operand: str, expression: str) -> str:
-    """Write the command that makes a file in which the model is built by code, and predicts from it."""
-    place, name, _ = _split(operand)
-    statement = _importing(place, name if "import_module" in _importing(place) else "*")
+    """Write the command that makes a file in which the model is built by code, and predicts from it.
+
+    >>> _in_a_file("model.py:Net(width)", "Net(width)")
+    "echo 'from model import Net, width; model = Net(width)' > built.py && ckptnames predict built.py:model"
+    """
+    import ast
+    import builtins
+
+    place, _, _ = _split(operand)
+    used = [node.id for node in ast.walk(ast.parse(expression, mode="eval")) if isinstance(node, ast.Name)]
+    names = [name for name in dict.fromkeys(used) if not hasattr(builtins, name)]
+    statement = _importing(place, ", ".join(names))
+    if "import_module" in statement:
+        statement = "; ".join(_importing(place, name) for name in names)
     line = quote(f"{statement}; model = {expression}")
     return f"{_beside(place)}echo {line} > built.py && ckptnames predict built.py:model"
 

@@ -161,7 +161,7 @@ def _plain_tensors(seen: _Seen) -> Iterator[Finding]:
 
 def _is_known(seen: _Seen, module: nn.Module, name: str, value: torch.Tensor) -> bool:
     sources = {name + end for end in _COMPUTED_FROM}
-    return id(value) in seen.registered or not sources.isdisjoint({*module._parameters, *module._buffers})
+    return id(value) in seen.registered or not sources.isdisjoint({*module._parameters.keys(), *module._buffers.keys()})
 
 
 def _registered_twice(seen: _Seen) -> Iterator[Finding]:
@@ -201,7 +201,7 @@ def _tied(seen: _Seen) -> Iterator[Finding]:
 
 def _kept_numbers(seen: _Seen) -> Iterator[Finding]:
     for path, module in seen.unique:
-        names = list(module._modules)
+        names = [name for name, _ in module._modules.items()]
         if not isinstance(module, nn.Sequential) or id(module) not in seen.with_keys:
             continue
         if all(name.isdigit() for name in names) and names != [str(n) for n in range(len(names))]:

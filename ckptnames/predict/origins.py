@@ -101,7 +101,8 @@ class _Walk:
     def _step(self, module: nn.Module, name: str, rule: str) -> Step:
         registered = origin(module)
         held = registered._parameters, registered._buffers, registered._modules
-        value = next((each[name] for each in held if each.get(name) is not None), None)
+        # Those of a script module are no dicts, and have no get().
+        value = next((each[name] for each in held if name in each and each[name] is not None), None)
         if self._is_wrapped and self._is_new(module, value, rule):
             return Step(name, rule, ASKED_FOR)
         owner = type_before_parametrizations(module).__name__

@@ -109,8 +109,8 @@ error[missing-argument]: 'torch.nn:Linear' is not built without 'in_features' an
 error[missing-argument]: 'model.py:Configured' is not built without 'config', which is to be of 'Config'
   --> model.py:17
   Configured(config)
-  help: let a file of its own make it: echo 'from model import *; model = Configured(config=Config())' > built.py \
-&& ckptnames predict built.py:model""",
+  help: let a file of its own make it: echo 'from model import Configured, Config; model = Configured(config=Config())' \
+> built.py && ckptnames predict built.py:model""",
     "model.py:Net(3, depht=4)": """\
 error[unexpected-argument]: 'model.py:Net' does not take 'depht'
   --> model.py:10
@@ -137,12 +137,12 @@ error[unexpected-argument]: 'model.py:net' does not take arguments: it is built 
     "model.py:Net(width)": """\
 error[not-a-literal]: 'width' in 'model.py:Net(width)' is no literal; \
 numbers, texts, None, True, lists, tuples and dicts are
-  help: let a file of its own compute it: echo 'from model import *; model = Net(width)' > built.py \
+  help: let a file of its own compute it: echo 'from model import Net, width; model = Net(width)' > built.py \
 && ckptnames predict built.py:model""",
     "model.py:Net(3, *[2])": """\
 error[not-a-literal]: '*[2]' in 'model.py:Net(3, *[2])' is no literal; \
 numbers, texts, None, True, lists, tuples and dicts are
-  help: let a file of its own compute it: echo 'from model import *; model = Net(3, *[2])' > built.py \
+  help: let a file of its own compute it: echo 'from model import Net; model = Net(3, *[2])' > built.py \
 && ckptnames predict built.py:model""",
     "model.py:Net(3": """\
 error[operand-syntax]: '(3' in 'model.py:Net(3' is no call: '(' was never closed

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrizations, prune
 import ckptnames
 from ckptnames.predict.building import built
 from ckptnames.predict.doctor import Finding, examine
+from ckptnames.predict.origins import explain
 from tests.predict.layers import CASES, public_classes
 from tests.predict.sources import write
 
@@ -341,3 +342,14 @@ def test_findings_agree_with_the_prediction() -> None:
     for finding in findings:
         for name in finding.names:
             assert any(key.startswith(name + ".") for key in keys) == (finding.code == "registered-twice")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_script_modules_are_looked_at_as_well() -> None:
+    inner = torch.jit.script(nn.Sequential(fc(), nn.ReLU(), nn.BatchNorm1d(2)))
+    assert said(inner) == []
+    assert said(Net(inner=inner, held=[fc()])) == [
+        ("unregistered", "'held' is a plain list: in no state dict, with 1 Linear (2 weights); use nn.ModuleList")
+    ]
+    steps = explain(Net(inner=inner), "inner.0.bias")["inner.0.bias"]
+    assert [step.segment for step in steps] == ["inner", "0", "bias"]
