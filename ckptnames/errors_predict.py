@@ -121,17 +121,16 @@ class NamesNoModel(ModelError):
 
 
 class NoModelOperand(ModelError):
-    """A text that names no model where one is asked for; ``is_path`` where it is a file or a folder."""
+    """A text that names no model where one is asked for: a path, or one that could mean ``instead``."""
 
     code = "not-a-model"
 
-    def __init__(self, operand: str, is_path: bool) -> None:
-        self.operand, self.is_path = operand, is_path
-        above, dot, last = operand.rpartition(".")
+    def __init__(self, operand: str, is_path: bool, instead: str = "") -> None:
+        self.operand, self.is_path, self.instead = operand, is_path, instead
         if is_path:
             offer = f"what is in it is shown by: ckptnames ls {quote(operand)}"
-        elif dot and last.isidentifier() and "/" not in operand:
-            offer = f"did you mean {quote(f'{above}:{last}')}?"
+        elif instead:
+            offer = f"did you mean {quote(instead)}?"
         else:
             offer = f"write it as file.py:NAME or package.module:NAME, as in {quote('model.py:Net(depth=18)')}"
         super().__init__(

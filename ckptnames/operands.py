@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ckptnames.errors import OperandNotSupported
-from ckptnames.errors_predict import ModelAtRevision, ModelNotNamed, TorchMissing
+from ckptnames.errors_predict import ModelAtRevision, ModelNotNamed
 from ckptnames.formats.checkpoint import Checkpoint
 from ckptnames.formats.reading import Opened, Readable, open_path
 from ckptnames.formats.reading import manifest_of as _manifest_of
 from ckptnames.manifest import Manifest
-from ckptnames.predict.locating import ModelOperand, model_operand
+from ckptnames.predict.importing import Source
+from ckptnames.predict.locating import ModelOperand, model_operand, require_torch
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _AT_REVISION = re.compile(r"git:(?P<revision>.+?):(?P<model>.+\.py:.+)", re.DOTALL)
@@ -43,7 +42,7 @@ def model_named(text: str) -> ModelOperand | None:
     """
     if not text or Path(text).exists() or Path(text.rpartition("#")[0] or text).exists():
         if text.endswith(".py") and Path(text).is_file():
-            raise _not_named(text)
+            raise ModelNotNamed(text, [f"{text}:{name}" for name in Source(text).models])
         return None
     if _URL.match(text):
         raise OperandNotSupported(text, "a URL", "download it, and give the path of the file")
@@ -80,23 +79,3 @@ def _open_model(operand: ModelOperand) -> Checkpoint:
     from ckptnames.predict.live import predict_live
 
     return as_checkpoint(predict_live(build(operand.text)), operand.text)
-
-
-def require_torch(operand: str) -> None:
-    """Raise ``torch-missing`` where torch is not installed."""
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise TorchMissing(operand) from None
-
-
-def _not_named(path: str) -> ModelNotNamed:
-    """Name the models of a Python file, as far as its text shows them."""
-    classes = []
-    with suppress(OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        body = ast.parse(Path(path).read_bytes()).body
-        classes = [node for node in body if isinstance(node, ast.ClassDef)]
-    models = [node.name for node in classes if any(ast.unparse(base).endswith("Module") for base in node.bases)]
-    return ModelNotNamed(path, [f"{path}:{name}" for name in models])

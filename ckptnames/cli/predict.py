@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
 from ckptnames.cli import exits
 from ckptnames.cli.operands import prints_on_stderr
 from ckptnames.cli.screen import out, paint, width
-from ckptnames.errors_predict import NoModelOperand
-from ckptnames.operands import model_named, require_torch
+from ckptnames.operands import model_named
+from ckptnames.predict.locating import no_model, require_torch
 
 _ALL = "*"
 
@@ -45,18 +44,13 @@ def command(model: str | None, wrap: tuple[str, ...], explain: str | None, flat:
         raise click.UsageError("give a MODEL: file.py:NAME or package.module:NAME")
     if explain is not None and flat:
         raise click.UsageError("--flat lists the keys, --explain explains them: give one of the two")
-    _check_named(model)
+    if model_named(model) is None:
+        raise no_model(model)
     require_torch(model)
     with prints_on_stderr():
         text = _answer(model, wrap, explain, "json" if as_json else "flat" if flat else "text")
     out(text)
     return exits.DONE
-
-
-def _check_named(model: str) -> None:
-    operand = model_named(model)
-    if operand is None:
-        raise NoModelOperand(model, Path(model).exists())
 
 
 def _answer(model: str, wrap: tuple[str, ...], explain: str | None, form: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from difflib import get_close_matches
 from inspect import isclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -13,10 +12,10 @@ import torch
 from torch import nn
 
 from ckptnames.errors import CkptnamesError
-from ckptnames.errors_predict import NamesNoModel, NoModelOperand, NoSuchName, UnexpectedArgument
+from ckptnames.errors_predict import NamesNoModel, NoSuchName, UnexpectedArgument
 from ckptnames.predict.failures import building_failure, check_arguments, import_failure, is_for_want_of_numbers
 from ckptnames.predict.importing import Source, import_file, import_named, importable
-from ckptnames.predict.locating import ModelOperand, arguments, model_operand
+from ckptnames.predict.locating import ModelOperand, arguments, model_operand, no_model
 from ckptnames.predict.offline import offline
 from ckptnames.predict.recording import Record, recorded
 from ckptnames.predict.weightless import Weightless, emptying, same_numbers_after
@@ -54,9 +53,9 @@ def built(text: str) -> Built:
     """
     operand = model_operand(text)
     if operand is None:
-        raise NoModelOperand(text, Path(text).exists())
+        raise no_model(text)
     given = arguments(operand)
-    source = Source(operand) if operand.in_file else None
+    source = Source(operand.place) if operand.in_file else None
     record = Record()
     with offline() as hosts, same_numbers_after(), importable(source):
         module = _imported(operand, source, record, hosts)

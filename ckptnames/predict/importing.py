@@ -25,14 +25,14 @@ _OURS = frozenset({"ckptnames", "__main__"})
 class Source:
     """A model's file: where it is, and what its text says of itself before it is run."""
 
-    def __init__(self, operand: ModelOperand) -> None:
-        self.path = Path(operand.place).absolute()
+    def __init__(self, place: str) -> None:
+        self.path = Path(place).absolute()
         try:
             self.text = self.path.read_bytes()
         except FileNotFoundError:
-            raise _no_such_file(operand.place) from None
+            raise _no_such_file(place) from None
         except OSError as error:
-            raise CannotRead(operand.place, error.strerror or str(error)) from None
+            raise CannotRead(place, error.strerror or str(error)) from None
 
     @property
     def tree(self) -> ast.Module:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from ckptnames.errors_predict import NotALiteral, OperandSyntax
+from ckptnames.errors_predict import NoModelOperand, NotALiteral, OperandSyntax, TorchMissing
 
 _NAME = r"(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(.*)?"
 _IN_FILE = re.compile(r"(?P<place>.+?\.py):" + _NAME, re.DOTALL)
@@ -50,6 +52,23 @@ def model_operand(text: str) -> ModelOperand | None:
         if found:
             return ModelOperand(text, found["place"], form is _IN_FILE, found["name"], found["call"] or "")
     return None
+
+
+def no_model(text: str) -> NoModelOperand:
+    """Say of a text that it names no model, and what it could mean."""
+    above, _, last = text.rpartition(".")
+    could_be_imported = all(map(str.isidentifier, text.split("."))) and find_spec(text.partition(".")[0]) is not None
+    return NoModelOperand(text, Path(text).exists(), f"{above}:{last}" if above and could_be_imported else "")
+
+
+def require_torch(operand: str) -> None:
+    """Raise ``torch-missing`` where torch is not installed."""
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise TorchMissing(operand) from None
 
 
 def arguments(operand: ModelOperand) -> Arguments:

@@ -34,7 +34,8 @@ class Step(NamedTuple):
 
     ``rule`` is ``attribute``, ``Sequential index``, ``Sequential name``, ``ModuleList index``, ``ModuleDict key``,
     ``ParameterList index``, ``ParameterDict key``, ``parametrization``, ``wrapper``, ``parameter``, ``buffer``,
-    ``extra state``, or ``made`` by code of the model when it is asked for its state dict; ``owner`` is the class that
+    ``extra state``, or ``made`` by code of the model when it is asked for its state dict; where such code changes a
+    name, a last step that is ``renamed`` has the whole key for its segment. ``owner`` is the class that
     it holds in, or ``--wrap`` for what that added. ``place`` is the line that registered it, where that was recorded;
     ``was`` is the segment under which it was registered, where a container has renumbered it since.
     """
@@ -84,8 +85,10 @@ class _Walk:
         self._above: dict[str, tuple[Step, ...]] = {"": ()}
 
     def steps(self, entry: Entry) -> tuple[Step, ...]:
-        above = self._to(entry.path)
-        return (*above, self._step(self._at[entry.path], entry.leaf, _leaf_rule(entry)))
+        steps = (*self._to(entry.path), self._step(self._at[entry.path], entry.leaf, _leaf_rule(entry)))
+        if ".".join(step.segment for step in steps) == entry.key:
+            return steps
+        return (*steps, Step(entry.key, "renamed", type_before_parametrizations(self._at[""]).__name__))
 
     def _to(self, path: str) -> tuple[Step, ...]:
         if path not in self._above:

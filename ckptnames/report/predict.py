@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ckptnames.predict.origins import Step
 
 _ASKED_FOR = "--wrap"
+_WITHOUT_A_LINE = frozenset({"renamed", "made", "extra state"})
 _MOST_OF_A_KIND = 4
 """Findings listed of one kind; the rest is counted, and stands in `--json`."""
 
@@ -80,6 +81,7 @@ def _step_json(step: Step) -> dict[str, Any]:
         "segment": step.segment,
         "rule": step.rule,
         "owner": step.owner,
+        "was": step.was or None,
         "file": None if place is None else place.file,
         "line": None if place is None else place.line,
     }
@@ -114,6 +116,8 @@ def rule_text(step: Step) -> str:
     """
     if step.owner == _ASKED_FOR:
         return f"{step.rule} ({step.owner})"
+    if step.rule == "renamed":
+        return f"as {shown(step.owner)} saves it"
     if step.rule == "wrapper":
         return f"inside {shown(step.owner)}, a wrapper"
     was = f", was {shown(step.was)}" if step.was else ""
@@ -126,7 +130,7 @@ def rule_text(step: Step) -> str:
 def _place_text(step: Step) -> str:
     if step.place is not None:
         return shown(str(step.place))
-    return "" if step.owner == _ASKED_FOR else "not recorded"
+    return "" if step.owner == _ASKED_FOR or step.rule in _WITHOUT_A_LINE else "not recorded"
 
 
 @dataclass(slots=True)

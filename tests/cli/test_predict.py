@@ -171,6 +171,7 @@ def test_explained_as_json(run: Run) -> None:
                 "segment": "bias",
                 "rule": "parameter",
                 "owner": "Linear",
+                "was": None,
                 "file": str(Path("model.py").resolve()),
                 "line": 17,
             },
@@ -189,7 +190,12 @@ def test_explained_as_json(run: Run) -> None:
         (["model.py:Nett"], "no-such-name", "did you mean 'model.py:Net'?"),
         (["model.py"], "model-not-named", "name it behind a colon, as in model.py:Block"),
         (["trained.pt"], "not-a-model", "what is in it is shown by: ckptnames ls trained.pt"),
-        (["nowhere.pt"], "not-a-model", "did you mean nowhere:pt?"),
+        (
+            ["nowhere.pt"],
+            "not-a-model",
+            "write it as file.py:NAME or package.module:NAME, as in 'model.py:Net(depth=18)'",
+        ),
+        (["torch.nn.Linear"], "not-a-model", "did you mean torch.nn:Linear?"),
         (["https://example.org/model.py:Net"], "operand-not-supported", "download it, and give the path of the file"),
     ],
 )

@@ -109,8 +109,8 @@ error[missing-argument]: 'torch.nn:Linear' is not built without 'in_features' an
 error[missing-argument]: 'model.py:Configured' is not built without 'config', which is to be of 'Config'
   --> model.py:17
   Configured(config)
-  help: let a file of its own make it: echo 'from model import Configured, Config; model = Configured(config=Config())' \
-> built.py && ckptnames predict built.py:model""",
+  help: let a file of its own make it: echo 'from model import Configured, Config; \
+model = Configured(config=Config())' > built.py && ckptnames predict built.py:model""",
     "model.py:Net(3, depht=4)": """\
 error[unexpected-argument]: 'model.py:Net' does not take 'depht'
   --> model.py:10
@@ -193,9 +193,9 @@ error[not-a-model]: 'model.py:width' is an int, not a model
     "model.py:pair": """\
 error[not-a-model]: 'model.py:pair' is a function that returns a tuple (Linear, int), not a model
   help: name a class of torch.nn.Module, a function that returns a module, or a module""",
-    "torchvision.models.resnet18": """\
-error[not-a-model]: 'torchvision.models.resnet18' is not written as a model is
-  help: did you mean torchvision.models:resnet18?""",
+    "torch.nn.Linear": """\
+error[not-a-model]: 'torch.nn.Linear' is not written as a model is
+  help: did you mean torch.nn:Linear?""",
     "model": """\
 error[not-a-model]: 'model' is not written as a model is
   help: write it as file.py:NAME or package.module:NAME, as in 'model.py:Net(depth=18)'""",

@@ -274,6 +274,25 @@ def test_code_that_renames_in_the_state_dict_is_named() -> None:
     assert [(step.segment, step.rule) for step in found["version"]] == [("version", "made")]
 
 
+def test_a_key_that_the_models_code_renames_is_told_with_the_name_it_was_registered_under() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(1, 1, bias=False)
+            self._register_state_dict_hook(self.rename)  # type: ignore[no-untyped-call]
+
+        def rename(self, module: nn.Module, state: dict[str, object], prefix: str, metadata: object) -> None:
+            state[prefix + "plain"] = state.pop(prefix + "fc.weight")
+
+    model = Net()
+    assert list(model.state_dict()) == ["plain"]
+    assert [(step.segment, step.rule, step.owner) for step in explain(model)["plain"]] == [
+        ("fc", "attribute", "Net"),
+        ("weight", "parameter", "Linear"),
+        ("plain", "renamed", "Net"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "nearest"),
     [("stem.0.weigth", ("stem.0.weight",)), ("stm", ("stem",)), ("stem.", ()), ("tem.0", ())],
