@@ -88,6 +88,10 @@ def _in_a_file(operand: str, expression: str) -> str:
     return f"{_beside(place)}echo {line} > built.py && ckptnames predict built.py:model"
 
 
+def _refused(hosts: Sequence[str]) -> list[str]:
+    return [f"no connection was made to '{host}', which was asked for before" for host in dict.fromkeys(hosts)]
+
+
 class TorchMissing(ModelError):
     """A model was named, and torch, which builds it, is not installed."""
 
@@ -245,12 +249,12 @@ class ImportFailed(ModelError):
 
     code = "import-failed"
 
-    def __init__(self, place: str, reason: str, where: str, line: str) -> None:
+    def __init__(self, place: str, reason: str, where: str, line: str, hosts: Sequence[str] = ()) -> None:
         self.place, self.reason = place, reason
         super().__init__(
             f"importing '{place}' fails: {reason}",
             where=where,
-            evidence=[line] if line else [],
+            evidence=[*([line] if line else []), *_refused(hosts)],
             help=f"see it fail without ckptnames: {_python(place, _importing(place))}",
         )
 
@@ -275,14 +279,13 @@ class ArgumentNeedsCode(ModelError):
 
     code = "missing-argument"
 
-    def __init__(self, operand: str, name: str, wanted: str, signature: str, where: str) -> None:
+    def __init__(self, operand: str, name: str, wanted: str, signature: str, where: str, expression: str) -> None:
         self.operand, self.name, self.wanted, self.signature = operand, name, wanted, signature
-        target = _split(operand)[2].partition("(")[0]
         super().__init__(
             f"'{operand}' is not built without '{name}', which is to be of '{wanted}'",
             where=where,
             evidence=[signature],
-            help=f"let a file of its own make it: {_in_a_file(operand, f'{target}({name}={wanted}())')}",
+            help=f"let a file of its own make it: {_in_a_file(operand, expression)}",
         )
 
 
@@ -306,12 +309,12 @@ class ConstructionFailed(ModelError):
 
     code = "construction-failed"
 
-    def __init__(self, operand: str, reason: str, where: str, line: str) -> None:
+    def __init__(self, operand: str, reason: str, where: str, line: str, hosts: Sequence[str] = ()) -> None:
         self.operand, self.reason = operand, reason
         super().__init__(
             f"'{operand}' cannot be built: {reason}",
             where=where,
-            evidence=[line] if line else [],
+            evidence=[*([line] if line else []), *_refused(hosts)],
             help=f"see it fail without ckptnames: {_building(operand)}",
         )
 

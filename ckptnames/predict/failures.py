@@ -12,8 +12,6 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-import torch
-
 from ckptnames.errors import CkptnamesError
 from ckptnames.errors_predict import (
     ArgumentNeedsCode,
@@ -27,11 +25,12 @@ from ckptnames.errors_predict import (
     UnexpectedArgument,
 )
 from ckptnames.predict.locating import Arguments, ModelOperand, as_written, called_with
-from ckptnames.predict.recording import Place
+from ckptnames.predict.offline import Refused
+from ckptnames.predict.recording import OURS, TORCH, Place
 
 _DEVICE = re.compile(
     r"not compiled with \w+ enabled|no \w+ gpus? |no nvidia driver|no attribute '_cuda_|requires \w+ support"
-    r"|cannot get \w+ generator|invalid device ordinal|from the '(?!Meta)\w+' backend",
+    r"|cannot get \w+ generator|invalid device ordinal|from the '(CUDA|HIP|MPS|XPU|XLA|HPU|MTIA)' backend",
     re.IGNORECASE,
 )
 _HUB_IS_OFFLINE = frozenset({"OfflineModeIsEnabled", "LocalEntryNotFoundError"})
@@ -47,19 +46,18 @@ _INSTALLED_AS = {
 }
 """Packages whose name on the index is not the one that is imported."""
 
-_TOOLS = os.path.join(os.path.dirname(torch.__file__), ""), os.path.join(str(Path(__file__).parents[1]), "")  # noqa: PTH118, PTH120
-_STANDARD = os.path.join(sysconfig.get_path("stdlib"), "")  # noqa: PTH118
+_STANDARD = sysconfig.get_path("stdlib") + os.sep
 
 
 def import_failure(operand: ModelOperand, error: BaseException, hosts: list[str]) -> CkptnamesError:
-    """Say why importing the model's file or module failed."""
+    """Say why importing the model's file or module failed; ``hosts`` are those that no connection was made to."""
     common = _common(operand, error, hosts)
     if common is not None:
         return common
     if isinstance(error, SyntaxError) and error.filename:
         place = str(Place(error.filename, error.lineno or 1))
         return ImportFailed(operand.place, f"SyntaxError: {error.msg}", place, (error.text or "").strip())
-    return ImportFailed(operand.place, _reason(error), *_where(error))
+    return ImportFailed(operand.place, _reason(error), *_where(error), hosts)
 
 
 def building_failure(operand: ModelOperand, error: BaseException, hosts: list[str], target: Any) -> CkptnamesError:
@@ -69,22 +67,20 @@ def building_failure(operand: ModelOperand, error: BaseException, hosts: list[st
         return common
     if is_for_want_of_numbers(error):
         return NeedsRealNumbers(operand.text, _reason(error), *_where(error))
-    return ConstructionFailed(operand.text, _reason(error), *_where(error))
+    return ConstructionFailed(operand.text, _reason(error), *_where(error), hosts)
 
 
 def _common(operand: ModelOperand, error: BaseException, hosts: list[str], target: Any = None) -> CkptnamesError | None:
     if isinstance(error, CkptnamesError):
         return error
-    chain = list(_chain(error))
-    if any(type(each).__name__ in _HUB_IS_OFFLINE for each in chain):
-        hosts = [*hosts, "huggingface.co"]
-    if hosts:
-        return NeedsDownload(operand.text, hosts[0], *_where(error), _offline(operand, target))
-    for each in chain:
-        if isinstance(each, ModuleNotFoundError) and each.name and each is chain[0]:
-            package = each.name.partition(".")[0]
-            folder = _folder_of(package, operand)
-            return MissingPackage(operand.place, each.name, *_where(each), _INSTALLED_AS.get(package, package), folder)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        install, folder = _INSTALLED_AS.get(package, package), _folder_of(package, operand)
+        return MissingPackage(operand.place, error.name, *_where(error), install, folder)
+    for each in _chain(error):
+        if isinstance(each, Refused) or type(each).__name__ in _HUB_IS_OFFLINE:
+            host = hosts[-1] if hosts else "huggingface.co"
+            return NeedsDownload(operand.text, host, *_where(error), _offline(operand, target))
         if _DEVICE.search(str(each)):
             return NeedsDevice(operand.text, _reason(each), *_where(error))
     return None
@@ -122,7 +118,7 @@ def _where(error: BaseException) -> tuple[str, str]:
 
 
 def _is_the_models(file: str) -> bool:
-    if file.startswith(_TOOLS):
+    if file.startswith((TORCH, OURS)):
         return False
     return not file.startswith(_STANDARD) or "site-packages" in Path(file).parts
 
@@ -207,18 +203,28 @@ def _missing(
         for p in takes.parameters.values()
         if p.name not in bound and p.default is Parameter.empty and p.kind not in variadic
     ]
-    for parameter in missing:
-        wanted = _wanted_class(parameter)
-        if wanted:
-            return ArgumentNeedsCode(operand.text, parameter.name, wanted, shown, where)
     positional, named = as_written(operand)
-    example = called_with(
-        operand, positional, {**named, **{p.name: _EXAMPLES.get(_annotation(p), "10") for p in missing}}
-    )
+    wanted = {p.name: _wanted_class(p) for p in missing}
+    likely = {p.name: f"{wanted[p.name]}()" if wanted[p.name] else _EXAMPLES.get(_annotation(p), "10") for p in missing}
+    example = called_with(operand, positional, {**named, **likely})
+    for name, cls in wanted.items():
+        if cls:
+            return ArgumentNeedsCode(operand.text, name, cls, shown, where, example.partition(f"{operand.place}:")[2])
     return MissingArgument(operand.text, [p.name for p in missing], shown, where, example)
 
 
-_EXAMPLES = {"int": "10", "float": "0.1", "bool": "True", "str": "'name'", "list": "[2, 2]", "tuple": "(2, 2)"}
+_EXAMPLES = {
+    "int": "10",
+    "float": "0.1",
+    "bool": "True",
+    "str": "'name'",
+    **dict.fromkeys(("list", "sequence", "iterable"), "[2, 2]"),
+    "tuple": "(2, 2)",
+    "dict": "{}",
+}
+_NO_CLASSES = frozenset(
+    {"Any", "Callable", "Dict", "Iterable", "List", "Mapping", "Sequence", "Tensor", "Tuple", "Type"}
+)
 
 
 def _annotation(parameter: Parameter) -> str:
@@ -232,7 +238,7 @@ def _wanted_class(parameter: Parameter) -> str:
     found = parameter.annotation
     text = found if isinstance(found, str) else getattr(found, "__name__", "") if isclass(found) else ""
     name = text.strip("'\"").rpartition(".")[2]
-    return name if name.isidentifier() and name[:1].isupper() and name not in ("List", "Tuple", "Any", "Dict") else ""
+    return name if name.isidentifier() and name[:1].isupper() and name not in _NO_CLASSES else ""
 
 
 def _definition(target: Any) -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
@@ -34,7 +35,7 @@ class Source:
         except OSError as error:
             raise CannotRead(place, error.strerror or str(error)) from None
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         """What the file says; nothing where it is no Python, which importing it will tell."""
         try:
@@ -52,7 +53,7 @@ class Source:
                     return True
         return False
 
-    @property
+    @cached_property
     def package(self) -> list[str]:
         """The folders above the file that its relative imports need, from the outside in; none without such."""
         levels = [node.level for node in ast.walk(self.tree) if isinstance(node, ast.ImportFrom)]

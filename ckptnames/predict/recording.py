@@ -16,10 +16,11 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-_TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120, code objects hold text, and this runs for every name
-_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
+# Code objects hold text, and what goes by it runs for every name.
+TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120
+OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
 _MACHINERY = frozenset(
-    os.path.join(_TORCH, "nn", "modules", name)  # noqa: PTH118
+    os.path.join(TORCH, "nn", "modules", name)  # noqa: PTH118
     for name in ("module.py", "container.py")
 )
 _IN_BETWEEN = tuple(os.sep + name for name in ("typing_extensions.py", "contextlib.py", "functools.py"))
@@ -150,9 +151,9 @@ _HOMES: dict[str, str] = {}
 
 
 def _home(file: str) -> str:
-    if file.startswith(_TORCH):
+    if file.startswith(TORCH):
         return "machinery" if file in _MACHINERY else "torch"
-    if file.startswith(_OURS):
+    if file.startswith(OURS):
         return "ours"
     return "machinery" if file.endswith(_IN_BETWEEN) else "elsewhere"
 

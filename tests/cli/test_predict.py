@@ -164,6 +164,7 @@ def test_explained_as_json(run: Run) -> None:
                 "segment": "head",
                 "rule": "attribute",
                 "owner": "Net",
+                "was": None,
                 "file": str(Path("model.py").resolve()),
                 "line": 17,
             },

@@ -340,6 +340,55 @@ def test_a_missing_device_is_known_by_what_torch_says(message: str) -> None:
         build("model.py:make")
 
 
+def test_code_that_did_without_a_connection_and_failed_later_is_told_with_both() -> None:
+    write(
+        Path("model.py"),
+        """
+        import urllib.request
+
+        def make():
+            try:
+                urllib.request.urlopen("https://example.org/version")
+            except OSError:
+                pass
+            raise ValueError("no")
+        """,
+    )
+    with pytest.raises(ModelError) as caught:
+        build("model.py:make")
+    assert str(caught.value) == (
+        "error[construction-failed]: 'model.py:make' cannot be built: ValueError: no\n"
+        "  --> model.py:12\n"
+        '  raise ValueError("no")\n'
+        "  no connection was made to 'example.org', which was asked for before\n"
+        "  help: see it fail without ckptnames: python -c 'from model import make; make()'"
+    )
+
+
+def test_what_code_has_to_make_is_made_beside_the_rest() -> None:
+    write(
+        Path("model.py"),
+        """
+        from collections.abc import Callable
+
+        class Config:
+            pass
+
+        class Net(nn.Module):
+            def __init__(self, size: int, config: "Config", act: Callable, sizes: list[int], depth=1):
+                super().__init__()
+                self.fc = nn.Linear(size, size)
+        """,
+    )
+    with pytest.raises(ModelError) as caught:
+        build("model.py:Net(depth=3)")
+    assert caught.value.help == (
+        "let a file of its own make it: echo 'from model import Net, Config; "
+        "model = Net(depth=3, size=10, config=Config(), act=10, sizes=[2, 2])' > built.py "
+        "&& ckptnames predict built.py:model"
+    )
+
+
 def test_a_package_that_stands_in_a_folder_above_is_not_to_be_installed(tmp_path: Path) -> None:
     write(tmp_path / "utils_of_this_test/misc.py", "x = 1\n")
     write(tmp_path / "a/b/net.py", "from utils_of_this_test.misc import x\n")
