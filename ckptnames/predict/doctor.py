@@ -206,7 +206,8 @@ def _kept_numbers(seen: _Seen) -> Iterator[Finding]:
             continue
         if all(name.isdigit() for name in names) and names != [str(n) for n in range(len(names))]:
             span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-            message = f"'{path}' is a Sequential numbered {span}: a slice keeps its old numbers"
+            what = f"'{path}'" if path else "the model"
+            message = f"{what} is a Sequential numbered {span}, as a slice is, which keeps the old numbers"
             yield Finding("kept-numbers", message, (path,), seen.place_of_module(path))
 
 
@@ -214,9 +215,8 @@ def _lazy(seen: _Seen) -> Iterator[Finding]:
     lazy = {entry.path: entry.owner for entry in seen.entries if entry.value is not None and is_lazy(entry.value)}
     if lazy:
         kinds = ", ".join(sorted({type(owner).__name__ for owner in lazy.values()}))
-        message = (
-            f"no shapes before the first forward, which changes the class, not the names: {_patterns(lazy)} ({kinds})"
-        )
+        where = _patterns(path for path in lazy if path) or "the model"
+        message = f"no shapes before the first forward, which changes the class, not the names: {where} ({kinds})"
         yield Finding("lazy", message, tuple(lazy))
 
 

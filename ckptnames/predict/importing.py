@@ -85,6 +85,7 @@ def importable(source: Source | None) -> Iterator[None]:
     hidden = _take_out(_strangers(own))
     before = set(sys.modules)
     sys.path[:0] = dict.fromkeys(own)
+    importlib.invalidate_caches()
     # What a script reads from its command line is not ours.
     sys.argv = sys.argv[:1]
     if source is not None:

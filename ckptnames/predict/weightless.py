@@ -91,7 +91,7 @@ def emptying() -> Callable[[Any], nn.Parameter | None]:
 
     def emptied(value: Any) -> nn.Parameter | None:
         # A subclass of Parameter, such as a lazy or a quantised one, has its own ways of being made.
-        if type(value) is not nn.Parameter or value.device == _META:
+        if type(value) is not nn.Parameter or value.device == _META or value.layout is not torch.strided:
             return None
         found = known.get(id(value))
         if found is not None and found[0]() is value:

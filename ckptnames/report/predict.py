@@ -36,7 +36,7 @@ def predict_text(
     """Say on one screen which keys a model will have, and what its reader should know."""
     # Ties are among the findings: whether a tensor or a whole module has two names is one line there, not ten.
     head, line, rest = ls_text(checkpoint, width=width, paint=paint, list_ties=False).partition("\n")
-    wraps = f"wrapped in {', then '.join(wrap)}\n".replace("'", "") if wrap else ""
+    wraps = f"wrapped in {shown(', then '.join(wrap))}\n" if wrap else ""
     return head + line + wraps + rest + "".join(f"{text}\n" for text in _doctor(findings, width, paint))
 
 

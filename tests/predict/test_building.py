@@ -182,6 +182,19 @@ def test_an_accelerator_need_not_be_there(line: str) -> None:
     assert devices(model) == {"meta"}
 
 
+def test_a_sparse_parameter_stays_as_it_is() -> None:
+    write(
+        Path("model.py"),
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.w = nn.Parameter(torch.eye(3, device="cpu").to_sparse())
+        """,
+    )
+    assert ckptnames.predict("model.py:Net")["w"].shape == (3, 3)
+
+
 def test_what_goes_to_the_cpu_has_numbers() -> None:
     write(
         Path("model.py"),

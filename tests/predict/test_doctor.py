@@ -259,8 +259,11 @@ def test_parameters_of_a_shared_module_are_not_told_again() -> None:
 def test_a_slice_of_a_sequential_keeps_its_numbers() -> None:
     model = Net(tail=nn.Sequential(fc(), nn.ReLU(), fc())[1:], end=nn.Sequential(fc(), fc(), fc())[2:])
     assert said(model) == [
-        ("kept-numbers", "'tail' is a Sequential numbered 1 to 2: a slice keeps its old numbers"),
-        ("kept-numbers", "'end' is a Sequential numbered 2: a slice keeps its old numbers"),
+        ("kept-numbers", "'tail' is a Sequential numbered 1 to 2, as a slice is, which keeps the old numbers"),
+        ("kept-numbers", "'end' is a Sequential numbered 2, as a slice is, which keeps the old numbers"),
+    ]
+    assert said(model.end) == [
+        ("kept-numbers", "the model is a Sequential numbered 2, as a slice is, which keeps the old numbers")
     ]
     assert list(model.state_dict()) == ["tail.2.weight", "tail.2.bias", "end.2.weight", "end.2.bias"]
 
@@ -274,6 +277,7 @@ def test_lazy_modules() -> None:
             "blocks.{0-2}, norm (LazyBatchNorm1d, LazyLinear)",
         )
     ]
+    assert [message.rpartition(": ")[2] for _, message in said(nn.LazyLinear(2))] == ["the model (LazyLinear)"]
     ready = nn.Sequential(nn.LazyLinear(2))
     ready(torch.zeros(1, 3))
     assert said(ready) == []
