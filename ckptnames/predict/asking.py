@@ -16,7 +16,7 @@ from torch import nn
 from ckptnames.errors import NoStateDict
 from ckptnames.predict.dataless import Dataless
 from ckptnames.predict.known import prepared
-from ckptnames.predict.say import METHODS, Say, says_of
+from ckptnames.predict.say import METHODS, Say, has_a_say, says_of
 from ckptnames.predict.shadow import HOOKS, origin, shadow
 from ckptnames.predict.tensors import view_of
 from ckptnames.predict.walk import EXTRA_STATE, Entry, entries, modules
@@ -35,7 +35,8 @@ def ask(model: nn.Module) -> Answer:
 
     Raises ``no-state-dict`` where ``state_dict()`` fails.
     """
-    if all(say.is_harmless for _, module in modules(model) for say in says_of(module)):
+    speaking = (module for _, module in modules(model) if has_a_say(module))
+    if all(say.is_harmless for module in speaking for say in says_of(module)):
         return Answer(model, _state_dict(model), [])
     ready = prepared(shadow(model))
     foreign = _foreign(ready)
