@@ -151,12 +151,19 @@ def _plain_tensors(seen: _Seen) -> Iterator[Finding]:
     found: defaultdict[tuple[type[nn.Module], str], list[str]] = defaultdict(list)
     for path, module in seen.unique:
         for name, value in vars(module).items():
-            if type(value) is torch.Tensor and value.is_leaf and not _is_known(seen, module, name, value):
+            if _looks_like_a_buffer(value) and not _is_known(seen, module, name, value):
                 found[type(module), name].append(path)
     for (kind, name), paths in found.items():
         where = f"'{join(paths[0], name)}'" if len(paths) == 1 else f"'{name}' of {len(paths)} {kind.__name__}"
         message = f"{where} is a plain tensor: in no state dict, and left behind by .to(); use register_buffer"
         yield Finding("plain-tensor", message, tuple(join(path, name) for path in paths), seen.place(paths[0], name))
+
+
+def _looks_like_a_buffer(value: object) -> bool:
+    """Tell whether a value is a tensor of its own, and more than a number: a size that was computed is none."""
+    if type(value) is not torch.Tensor or not value.is_leaf:
+        return False
+    return value.dim() > 0 or value.is_floating_point()
 
 
 def _is_known(seen: _Seen, module: nn.Module, name: str, value: torch.Tensor) -> bool:

@@ -117,6 +117,7 @@ HARMLESS: dict[str, Callable[[], nn.Module]] = {
         sizes=[1, 2], names={"a": "b"}, make=[nn.Linear, torch.relu], none=[None]
     ),
     "a list in itself": lambda: Net(held=_in_itself()),
+    "a size that was computed": lambda: Net(width=torch.tensor(3), padding=torch.tensor(4).sum()),
     "tensors in a list": lambda: Net(sizes=[torch.zeros(2)]),
     "an activation under many names": lambda: _shared_activation(),
     "a sequential with names": lambda: nn.Sequential(OrderedDict([("1", fc()), ("b", fc())])),
