@@ -25,3 +25,4 @@ benchmarks:  ## at full size, about ten minutes and 5 GB of disk
 	$(PYTHON) -m benchmarks.diffing --check
 	$(PYTHON) -m benchmarks.fixing --check
 	$(PYTHON) -m benchmarks.predicting --check
+	$(PYTHON) -m benchmarks.building --check

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.formats.reading import Readable, manifest_of
+from ckptnames.formats.reading import Readable
 from ckptnames.infer.containers import best_container
 from ckptnames.infer.explanation import Cause, explain
 from ckptnames.infer.obstacles import Obstacle
 from ckptnames.infer.pairing import Choice
 from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.operands import manifest_of
 from ckptnames.rules import Rules
 
 _MOST_NEAREST = 40
@@ -81,8 +82,9 @@ class Diff:
 
 
 def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -> Diff:
-    """Say what differs between two checkpoints, manifests or state dicts, and find the rules that explain it.
+    """Say what differs between two checkpoints, manifests, models or state dicts, and find the rules that explain it.
 
+    A model is one in memory, or named in text (``"model.py:Net"``) and built without memory for its weights.
     ``rules`` are applied instead of being searched for, where they are given.
 
     >>> from ckptnames.manifest import Manifest, TensorInfo

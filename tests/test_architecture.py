@@ -26,6 +26,7 @@ ROOMS = (
     ("folding",),
     ("formats",),
     ("prediction",),
+    ("operands",),
     ("infer",),
     ("diffs", "fixing", "loading"),
     ("report",),

@@ -32,6 +32,7 @@ class Listed(NamedTuple):
 
 COMMANDS = {
     "ls": Listed("ckptnames.cli.ls", "What is inside: keys, shapes, dtypes, containers, ties."),
+    "predict": Listed("ckptnames.cli.predict", "The names that a model's state_dict will have, and why."),
     "diff": Listed("ckptnames.cli.diff", "What differs, why, and the command that mends it."),
     "fix": Listed("ckptnames.cli.fix", "Write a checkpoint again under other names."),
 }

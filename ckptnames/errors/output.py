@@ -39,6 +39,20 @@ class ModuleNames(CannotRewrite):
         )
 
 
+class ModelNotRewritten(CannotRewrite):
+    """A model stands where a checkpoint should whose names are to change."""
+
+    def __init__(self, operand: str) -> None:
+        self.path, self.format = operand, "a model"
+        FileError.__init__(
+            self,
+            "this is a model: it has names, and no file in which they could change",
+            where=operand,
+            help="name a checkpoint there, and the model as what its names must become: "
+            f"--like {path_in_shell(operand)}",
+        )
+
+
 class UneditablePickle(FileError):
     """A pickle in which the names cannot change without changing something else."""
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
-from ckptnames.errors import AmbiguousInference, CannotRename, nothing_written
+from ckptnames.errors import AmbiguousInference, CannotRename, ModelNotRewritten, nothing_written
 from ckptnames.fixing.edits import Edit, rules_of_edits
 from ckptnames.fixing.readback import check_names, check_places
 from ckptnames.formats.checkpoint import Checkpoint, Renames
-from ckptnames.formats.reading import Readable, manifest_of, open_path
+from ckptnames.formats.reading import Readable, open_path
 from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.formats.writing import verify_payload, write
 from ckptnames.manifest import Manifest
+from ckptnames.operands import manifest_of
+from ckptnames.prediction.locating import model_named
 from ckptnames.rules import Pattern, Plan, Rules, plan
 
 Progress = Callable[[int, int], None]
@@ -85,6 +87,8 @@ def prepare(
 
     Raises ``partial-prefix``, ``ambiguous-inference``, ``cannot-rename``, and what reading raises.
     """
+    if isinstance(source, str) and model_named(source):
+        raise ModelNotRewritten(source)
     checkpoint, named = open_path(source)
     target = None if like is None else manifest_of(like)
     manifest = chosen(checkpoint, named if container is None else container, target)

@@ -22,7 +22,7 @@ class HasStateDict(Protocol):
 
 
 Readable = Manifest | str | os.PathLike[str] | Mapping[str, Any] | HasStateDict
-"""What a manifest can be had from; a path may be ``PATH#container``."""
+"""What a manifest can be had from; a text is a path, ``PATH#container``, or names a model."""
 
 _DTYPES = {
     "float64": "F64",
@@ -74,10 +74,18 @@ def open_path(path: str | os.PathLike[str]) -> Opened:
     if not text:
         raise EmptyPath()
     file, mark, container = text.rpartition("#")
-    if not (mark and file) or Path(text).exists():
+    if not (mark and file) or exists(text):
         return Opened(open_checkpoint(Path(text)), None)
     checkpoint = open_checkpoint(Path(file))
     return Opened(checkpoint, checkpoint.container(container).info.name)
+
+
+def exists(text: str) -> bool:
+    """Tell whether something is at a path; what cannot be a path, or may not be looked at, is left to who opens it."""
+    try:
+        return Path(text).exists()
+    except OSError:
+        return False
 
 
 def manifest_of(source: Readable) -> Manifest:

@@ -42,7 +42,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
             raise SpecialFile(path, _special(mode))
         return _open_json_or_weights(path)
     except FileNotFoundError as error:
-        raise _no_such_path(Path(error.filename or path)) from None
+        raise no_such_path(Path(error.filename or path)) from None
     except OSError as error:
         raise CannotRead(error.filename or path, error.strerror or str(error)) from None
 
@@ -132,7 +132,7 @@ def _noted(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, notes=(*checkpoint.notes, f"named {path.suffix}, but is {title}"))
 
 
-def _no_such_path(path: Path) -> NoSuchPath:
+def no_such_path(path: Path) -> NoSuchPath:
     """Find the first part of the path that does not exist, and names there that are spelled like it."""
     import difflib
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ckptnames.diffs import diff
 from ckptnames.errors import AmbiguousInference
-from ckptnames.formats.reading import Readable, manifest_of
+from ckptnames.formats.reading import Readable
+from ckptnames.operands import manifest_of
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.module_paths import renamed_modules
 

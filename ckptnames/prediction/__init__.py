@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ckptnames.errors import OptionNotSupported
+from ckptnames.prediction.locating import require_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,18 +31,18 @@ def predict(model: nn.Module | str, wrap: Sequence[str] = (), static: bool = Fal
 
     module = _built(model) if isinstance(model, str) else model
     if not wrap:
-        return predict_live(module)
+        found = predict_live(module)
+        return replace(found, name=model) if isinstance(model, str) else found
     from ckptnames.prediction.wrappers import says_of, wrapped
 
     wrap = [wrap] if isinstance(wrap, str) else list(wrap)
     found = predict_live(wrapped(module, wrap))
-    return replace(found, name=type(module).__name__, notes=(*found.notes, *says_of(wrap)))
+    # It has no name: that of the model would say less than what it is wrapped in.
+    return replace(found, notes=(*found.notes, *says_of(wrap)))
 
 
 def _built(text: str) -> nn.Module:
-    try:
-        from ckptnames.prediction.building import build  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise OptionNotSupported(f"a model by its name ('{text}')", "build it, and pass the module") from None
-    module: nn.Module = build(text)
-    return module
+    require_torch(text)
+    from ckptnames.prediction.building import build
+
+    return build(text)

@@ -17,6 +17,8 @@ from ckptnames.prediction.walk import Entry, entries, modules, tensors_of
 def predict_live(model: nn.Module) -> Manifest:
     """Say what ``model.state_dict()`` would hold: keys in order, shapes, dtypes and ties. Nothing is copied.
 
+    The manifest has no name: a model in memory has none that could be pasted into a command.
+
     >>> predict_live(nn.Linear(4, 10, device="meta"))["weight"].shape
     (10, 4)
 
@@ -27,7 +29,6 @@ def predict_live(model: nn.Module) -> Manifest:
     shapeless = [(key, value) for key, value in named if tensors[key].shape is None]
     return Manifest(
         tensors=tensors,
-        name=type(model).__name__,
         format="model",
         ties=ties_of(named),
         notes=(*notes, *_without_shape(shapeless)),

@@ -18,7 +18,14 @@ _MOST_LISTED = 10
 _MOST_BLOCKED = 50
 
 
-def ls_text(checkpoint: Checkpoint, container: str | None = None, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
+def ls_text(
+    checkpoint: Checkpoint,
+    container: str | None = None,
+    *,
+    width: int = WIDTH,
+    paint: Paint = PLAIN,
+    list_ties: bool = True,
+) -> str:
     """Say on one screen what is in a checkpoint; ``container`` names the one whose keys are shown."""
     manifest = checkpoint.manifest(container)
     name = paint("bold", shown(str(checkpoint.path)))
@@ -28,7 +35,7 @@ def ls_text(checkpoint: Checkpoint, container: str | None = None, *, width: int 
         [""],
         _keys(manifest, width, paint),
         [paint("bold", _totals(manifest))],
-        _ties(manifest),
+        _ties(manifest) if list_ties else [],
         _section("beside the tensors:", manifest.other.items(), width),
         _section("elsewhere in the file:", checkpoint.contents, width),
         _blocked(checkpoint.blocked),

@@ -43,6 +43,8 @@ def remedy(diff: Diff) -> Remedy:
     """Find what mends a diff, or what has to be decided first."""
     if diff.same or diff.obstacles:
         return Remedy()
+    if diff.source.format == "model":
+        return _turned_round(diff)
     if diff.choices:
         return _of_choices(diff)
     left = _left(diff.after_rules or diff)
@@ -53,6 +55,17 @@ def remedy(diff: Diff) -> Remedy:
     if diff.rules is None and not any(left):
         return Remedy("torch converts dtypes when it loads: nothing here needs mending.")
     return _command_and_line(diff, left)
+
+
+def _turned_round(diff: Diff) -> Remedy:
+    """Say how to compare so that the checkpoint is what could be mended: no file holds the names of a model."""
+    file = _like(diff.target)
+    if not file or diff.target.format == "model":
+        return Remedy()
+    lead = "The source is a model, whose names no file holds. To mend the checkpoint, compare the other way round."
+    if not diff.source.name:
+        return Remedy(lead, python=f"print(ckptnames.diff({file!r}, model))")
+    return Remedy(lead, (f"ckptnames diff {path_in_shell(file)} {path_in_shell(diff.source.name)}",))
 
 
 def _left(diff: Diff) -> _Left:

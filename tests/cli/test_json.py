@@ -57,6 +57,17 @@ def test_fix(name: str) -> None:
     assert run("fix", name, "--strip", "module", "-o", f"stripped{Path(name).suffix}")[0] in (0, 1, 2)
 
 
+def test_predict() -> None:
+    code, found = run("predict", "torch.nn:Sequential()")
+    assert code == 0
+    code, found = run("predict", "torch.nn:BatchNorm1d(4)", "--wrap", "ddp", "--explain")
+    assert code == 0
+    Path("again.json").write_text(json.dumps(found))
+    assert CliRunner().invoke(cli, ["ls", "--flat", "again.json"]).stdout.splitlines()[-1] == (
+        "module.num_batches_tracked\tscalar\tI64"
+    )
+
+
 def test_diff_says_why_there_are_no_rules() -> None:
     _, found = run("diff", "fsdp.pt", "model.json")
     assert isinstance(found, dict)

@@ -131,39 +131,19 @@ def also_in_a_file_of_weights_alone() -> None:
 @raises(errors.OperandNotSupported)
 def a_url() -> None:
     """
-    error[operand-not-supported]: 'https://example.org/model.pt' is a URL: only files and folders are read so far
+    error[operand-not-supported]: 'https://example.org/model.pt' is a URL, which is not read yet
       help: download it, and give the path of the file
     """
     command("ls", "https://example.org/model.pt")
 
 
-@raises(errors.OperandNotSupported)
-def a_model_in_a_revision() -> None:
+@raises(errors.ModelAtRevision)
+def a_model_at_a_revision() -> None:
     """
-    error[operand-not-supported]: 'git:HEAD~3:net.py:Net' is a model at a git revision: only files and folders are read so far
-      help: save its names and give that file: torch.save(model.state_dict(), 'target.pt')
+    error[operand-not-supported]: 'git:feature/x:src/model.py:Net(3)' is a model at a git revision, which is not read yet
+      help: check the revision out beside this one: git worktree add ../feature-x feature/x; then name '../feature-x/src/model.py:Net(3)'
     """
-    command("ls", "git:HEAD~3:net.py:Net")
-
-
-@raises(errors.OperandNotSupported)
-def a_model_in_a_file() -> None:
-    """
-    error[operand-not-supported]: 'net.py:Net(classes=10)' is a model in a Python file: only files and folders are read so far
-      help: save its names and give that file: torch.save(model.state_dict(), 'target.pt')
-    """
-    save("model.pt", "w")
-    command("diff", "model.pt", "net.py:Net(classes=10)")
-
-
-@raises(errors.OperandNotSupported)
-def a_model_in_a_module() -> None:
-    """
-    error[operand-not-supported]: 'torchvision.models:resnet18' is a model in a Python module: only files and folders are read so far
-      help: save its names and give that file: torch.save(model.state_dict(), 'target.pt'). Nothing was written
-    """
-    save("model.pt", "w")
-    command("fix", "model.pt", "--like", "torchvision.models:resnet18", "-o", "out.pt")
+    command("ls", "git:feature/x:src/model.py:Net(3)")
 
 
 @raises(errors.OptionNotSupported)

@@ -37,6 +37,16 @@ def names_without_tensors() -> None:
     command("fix", "names.json", *STRIP, "out.json")
 
 
+@raises(errors.ModelNotRewritten)
+def a_model_to_be_renamed() -> None:
+    """
+    error[cannot-rewrite]: this is a model: it has names, and no file in which they could change
+      --> model.py:Net
+      help: name a checkpoint there, and the model as what its names must become: --like model.py:Net. Nothing was written
+    """
+    command("fix", "model.py:Net", "--add", "module", "-o", "out.pt")
+
+
 @raises(errors.ModuleNames)
 def a_module_that_was_pickled_whole() -> None:
     """

@@ -37,6 +37,7 @@ SUBJECTS = (
     "rules",
     "plans",
     "models",
+    "building",
 )
 
 
