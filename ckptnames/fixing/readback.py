@@ -16,7 +16,7 @@ def check_names(source: Checkpoint, written: Checkpoint, renames: Mapping[str, R
 
     Raises ``readback-differs`` naming the first key that is not as planned.
     """
-    for container in source.containers:
+    for container in (*source.containers, *source.minor):
         planned = renames.get(container.info.name, {})
         expected = {name: info for key, info in container.tensors.items() for name in planned.get(key, (key,))}
         if not expected:
@@ -42,7 +42,7 @@ def check_places(
     Raises ``readback-differs`` naming the first tensor whose bytes lie elsewhere.
     """
     landings = {relative: Landing(pieces) for relative, pieces in files.items()}
-    for container in source.containers:
+    for container in (*source.containers, *source.minor):
         planned = renames.get(container.info.name, {})
         for key, info in container.tensors.items():
             for name in planned.get(key, (key,)):

@@ -52,6 +52,8 @@ class Checkpoint:
     """What else the file holds: where, and what it is (``optimizer``, ``optimizer state, 244 tensors``)."""
     blocked: tuple[BlockedGlobal, ...] = ()
     notes: tuple[str, ...] = ()
+    minor: tuple[Container, ...] = ()
+    """Mappings that hold tensors among more that are none: no candidates, but there for who names them."""
 
     @property
     def root(self) -> Path:
@@ -69,7 +71,7 @@ class Checkpoint:
         """
         if name is None:
             return self.containers[0]
-        for candidate in self.containers:
+        for candidate in (*self.containers, *self.minor):
             if candidate.info.name == name:
                 return candidate
         raise NoSuchContainer(self.path, name, [c.info for c in self.containers])

@@ -40,6 +40,8 @@ class Survey(NamedTuple):
     """What a checkpoint holds: containers, the best choice first, and what else there is, each with a description."""
 
     containers: tuple[Found, ...]
+    minor: tuple[Found, ...]
+    """Mappings that hold tensors among more that are none: no candidates, but there for who names them."""
     contents: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
@@ -61,15 +63,16 @@ def survey(root: Any, reader: TensorReader) -> Survey:
     places = list(islice(_places(root, reader), _MOST_CONTAINERS))
     chosen = [p for p in places if 2 * len(p.tensors) >= p.n_entries] or places
     ranked = sorted(chosen, key=lambda p: (_ROLES[p.role], -len(p.tensors)))
-    others: dict[int, dict[str, str]] = {}
-    for place in ranked:
-        if id(place.value) not in others:
-            others[id(place.value)] = _other(place)
+    taken = {place.path for place in chosen}
+    others = {id(place.value): _other(place) for place in {id(p.value): p for p in places}.values()}
     found = [Found(quoted(p.path), p.role, p.tensors, others[id(p.value)], p.value) for p in ranked]
+    minor = [
+        Found(quoted(p.path), p.role, p.tensors, others[id(p.value)], p.value) for p in places if p.path not in taken
+    ]
     above = {place.path[:n] for place in chosen for n in range(len(place.path))}
     first = ranked[0].value if ranked else None
-    contents = _contents((), root, {place.path for place in chosen}, above, first)
-    return Survey(tuple(found), tuple(contents), tuple(_shared(found)))
+    contents = _contents((), root, taken, above, first)
+    return Survey(tuple(found), tuple(minor), tuple(contents), tuple(_shared(found)))
 
 
 def quoted(path: Path) -> str:

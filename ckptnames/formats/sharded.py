@@ -51,7 +51,7 @@ class FolderCheckpoint(Checkpoint):
                 files[Path(file)] = shard.rewritten(self._renames_of(shard, renames))[Path()]
         if self.index is not None:
             name, document = self.index
-            planned = renames.get("", {})
+            planned = renames.get(self.containers[0].info.name, {})
             files[Path(name)] = [laid_out(_renamed_index(document.value, planned, self), document.text)]
         return files
 
@@ -87,9 +87,10 @@ def open_shards(
     shards = {name: open_weights(folder / name, f"{name}{_MARK}") for name in names}
     tensors, found = _merged(where, shards, weight_map)
     # One shard keeps its containers; several are one dict by the word of their index.
+    only = next(iter(shards.values())) if len(shards) == 1 else None
     containers = (
-        next(iter(shards.values())).containers
-        if len(shards) == 1
+        only.containers
+        if only
         else (Container(ContainerInfo("", len(tensors)), tensors, ties=_ties(shards.values())),)
     )
     formats = dict.fromkeys("safetensors" if isinstance(s, SafetensorsFile) else "torch" for s in shards.values())
@@ -101,6 +102,7 @@ def open_shards(
         tuple((f"{name}: {at}", what) for name, shard in shards.items() for at, what in shard.contents),
         tuple(dict.fromkeys(chain.from_iterable(shard.blocked for shard in shards.values()))),
         (*notes, *found, *(f"{name}: {note}" for name, shard in shards.items() for note in shard.notes)),
+        minor=only.minor if only else (),
         folder=folder,
         shards=shards,
         index=index,
@@ -118,6 +120,7 @@ def open_single(folder: Path, name: str, notes: tuple[str, ...]) -> FolderCheckp
         inner.contents,
         inner.blocked,
         (*notes, *inner.notes),
+        minor=inner.minor,
         folder=folder,
         shards={name: inner},
     )

@@ -111,7 +111,8 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
             found.contents,
             found.blocked,
             notes,
-            Sections(position, reading.end, keys.end),
+            minor=found.minor,
+            sections=Sections(position, reading.end, keys.end),
         )
 
 

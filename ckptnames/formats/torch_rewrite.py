@@ -31,7 +31,7 @@ def rewritten_pickle(pickle: bytes, reader: TensorReader, renames: Mapping[str, 
     Raises ``module-names`` for a module that was pickled whole, ``cannot-edit-pickle`` where names cannot change alone.
     """
     reading = read_pickle(pickle, traced=True, where=f"{path}")
-    found = {each.name: each for each in survey(reading.value, reader).containers}
+    found = _found(reading.value, reader)
     edits: dict[int, Sequence[str]] = {}
     for name, planned in renames.items():
         if name in found:
@@ -43,6 +43,11 @@ def rewritten_pickle(pickle: bytes, reader: TensorReader, renames: Mapping[str, 
         return Rewritten(new, frozenset())
     left = _storages(read_pickle(new, where=f"{path}").outside)
     return Rewritten(new, frozenset(_storages(reading.outside) - left))
+
+
+def _found(value: Any, reader: TensorReader) -> dict[str, Found]:
+    surveyed = survey(value, reader)
+    return {each.name: each for each in (*surveyed.containers, *surveyed.minor)}
 
 
 def _storages(outside: Sequence[symbols.PersistentId]) -> set[str]:
@@ -137,7 +142,7 @@ def stale_names(
     checkpoint: Checkpoint, value: Any, reader: TensorReader, renames: Mapping[str, Renames]
 ) -> list[tuple[str, int]]:
     """Say where else in the file strings are keys that a rename changes: the place for ``--also``, and how many."""
-    found = {each.name: each for each in survey(value, reader).containers}
+    found = _found(value, reader)
     chosen = [found[name].value for name in renames if name in found]
     also = [_value_at(value, name, checkpoint.path) for name in renames if name not in found]
     old = {key for planned in renames.values() for key, names in planned.items() if tuple(names) != (key,)}

@@ -84,7 +84,16 @@ def open_torch_zip(path: Path) -> TorchZip:
         found = inside(path, reading, tensor_reader(path, directory, folder))
     notes = (*found.notes, *protocol_note(pickle), *(_BIG_ENDIAN if byteorder == b"big" else ()))
     return TorchZip(
-        path, "torch-zip", directory.n_bytes, found.containers, found.contents, found.blocked, notes, directory, folder
+        path,
+        "torch-zip",
+        directory.n_bytes,
+        found.containers,
+        found.contents,
+        found.blocked,
+        notes,
+        minor=found.minor,
+        directory=directory,
+        folder=folder,
     )
 
 
