@@ -1009,6 +1009,21 @@ class CannotRename(PlanError):
         super().__init__(message, where=path, evidence=keys, help=f"{help}. Nothing was written")
 
 
+class NothingLeft(PlanError):
+    """Rules that drop every key of the file."""
+
+    code = "nothing-left"
+
+    def __init__(self, path: object, n_keys: int) -> None:
+        self.path, self.n_keys = str(path), n_keys
+        super().__init__(
+            f"all {_count(n_keys, 'key')} would be left out",
+            where=f"{path}",
+            help="drop less: a rule that ends in `-> !drop` takes every key that no earlier one does. "
+            "Nothing was written",
+        )
+
+
 class ReadbackDiffers(FileError):
     """The file that was written does not read back as planned; it was removed."""
 
@@ -1148,6 +1163,18 @@ class KeyCollision(PlanError):
         if len(places) == 1:
             return f"put what tells these keys apart into the target of {places[0]}, as a slot"
         return f"give {' and '.join(places[:2])} different targets"
+
+
+class EntryCollision(KeyCollision):
+    """A key would become the name of an entry that is no tensor."""
+
+    def __init__(self, target: str, key: str, entry: str, what: str) -> None:
+        self.target, self.claims, self.n_more = target, ((key, ""), (entry, "")), 0
+        PlanError.__init__(
+            self,
+            f"'{key}' would become '{target}', and so would '{entry}', which is no tensor ({what})",
+            help=f"give '{key}' another name. Nothing was written",
+        )
 
 
 class OpenKey(PlanError):

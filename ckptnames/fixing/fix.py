@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
 from ckptnames.errors import AmbiguousInference, CannotRename
 from ckptnames.fixing.edits import Edit, rules_of_edits
 from ckptnames.fixing.readback import check_names, check_places
+from ckptnames.fixing.renames import renames_of
 from ckptnames.formats.checkpoint import Checkpoint, Renames
 from ckptnames.formats.reading import Readable, manifest_of, open_path
 from ckptnames.formats.recognise import open_checkpoint
@@ -27,12 +28,8 @@ class Prepared:
 
     checkpoint: Checkpoint
     plan: Plan
-    also: tuple[str, ...] = ()
-
-    @property
-    def renames(self) -> dict[str, Renames]:
-        """What each container's keys become."""
-        return dict.fromkeys((self.plan.source.container, *self.also), self.plan.renames)
+    renames: Mapping[str, Renames] = field(default_factory=dict)
+    """What each container's keys become; nothing where the plan has problems or there is nothing to do."""
 
     @property
     def stale(self) -> tuple[tuple[str, int], ...]:
@@ -80,7 +77,7 @@ def prepare(
 ) -> Prepared:
     """Plan what ``fix`` would do, from headers alone.
 
-    Raises ``partial-prefix``, ``ambiguous-inference``, ``cannot-rename``, and what reading raises.
+    Raises ``partial-prefix``, ``ambiguous-inference``, ``cannot-rename``, ``nothing-left``, and what reading raises.
     """
     checkpoint, named = open_path(source)
     target = None if like is None else manifest_of(like)
@@ -92,7 +89,8 @@ def prepare(
         allow=[(code, Pattern.parse(pattern)) for code, pattern in allow],
         drop_unexpected=drop_unexpected,
     )
-    return Prepared(checkpoint, planned, tuple(also))
+    renames = renames_of(checkpoint, planned, also) if planned.outcome == "ready" else {}
+    return Prepared(checkpoint, planned, renames)
 
 
 def _rules(edits: Sequence[Edit], source: Manifest, target: Manifest | None) -> Rules:

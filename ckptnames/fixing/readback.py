@@ -16,18 +16,23 @@ def check_names(source: Checkpoint, written: Checkpoint, renames: Mapping[str, R
 
     Raises ``readback-differs`` naming the first key that is not as planned.
     """
-    for container in (*source.containers, *source.minor):
+    for container in source.all_containers:
         planned = renames.get(container.info.name, {})
         expected = {name: info for key, info in container.tensors.items() for name in planned.get(key, (key,))}
         if not expected:
             continue
-        found = written.container(container.info.name).tensors
+        copy = written.container(container.info.name)
+        found = copy.tensors
         if set(found) != set(expected):
             key = min(set(found) ^ set(expected))
             raise ReadbackDiffers(written.path, key, "stands where the plan does not put it, or is missing")
         for key, info in expected.items():
             if _facts(found[key]) != _facts(info):
                 raise ReadbackDiffers(written.path, key, f"reads {_facts(found[key])}, not {_facts(info)}")
+        entries = {name for entry in container.other for name in planned.get(entry, (entry,))}
+        if entries != set(copy.other):
+            key = min(entries ^ set(copy.other))
+            raise ReadbackDiffers(written.path, key, "is no tensor, and stands where the plan does not put it")
 
 
 def _facts(info: TensorInfo) -> tuple[object, ...]:
@@ -42,7 +47,7 @@ def check_places(
     Raises ``readback-differs`` naming the first tensor whose bytes lie elsewhere.
     """
     landings = {relative: Landing(pieces) for relative, pieces in files.items()}
-    for container in (*source.containers, *source.minor):
+    for container in source.all_containers:
         planned = renames.get(container.info.name, {})
         for key, info in container.tensors.items():
             for name in planned.get(key, (key,)):

@@ -56,6 +56,11 @@ class Checkpoint:
     """Mappings that hold tensors among more that are none: no candidates, but there for who names them."""
 
     @property
+    def all_containers(self) -> tuple[Container, ...]:
+        """Every container that has a name."""
+        return (*self.containers, *self.minor)
+
+    @property
     def root(self) -> Path:
         """The file, or the folder of the files, that ``file_of`` and ``rewritten`` speak of."""
         return self.path
@@ -71,7 +76,7 @@ class Checkpoint:
         """
         if name is None:
             return self.containers[0]
-        for candidate in (*self.containers, *self.minor):
+        for candidate in self.all_containers:
             if candidate.info.name == name:
                 return candidate
         raise NoSuchContainer(self.path, name, [c.info for c in self.containers])
@@ -97,6 +102,10 @@ class Checkpoint:
         output folder for a folder checkpoint; ``Path()`` stands for the output itself. Raises ``cannot-rewrite``.
         """
         raise CannotRewrite(self.path, self.format)
+
+    def check_place(self, name: str) -> None:
+        """Raise ``no-such-container`` where nothing stands at the name, be it a container or else."""
+        self.container(name)
 
     def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:  # noqa: ARG002
         """Say where else in the file strings are keys that the renames change, each place with how many."""

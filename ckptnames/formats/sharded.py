@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -62,7 +62,8 @@ class FolderCheckpoint(Checkpoint):
         if len(self.shards) == 1:
             return renames
         planned, chosen = renames.get("", {}), shard.containers[0]
-        return {chosen.info.name: {key: planned[key] for key in chosen.tensors if key in planned}}
+        here = (*chosen.tensors, *chosen.other)
+        return {chosen.info.name: {key: planned[key] for key in here if key in planned}}
 
     def _is_emptied(self, shard: Checkpoint, renames: Mapping[str, Renames]) -> bool:
         planned = renames.get("", {})
@@ -91,7 +92,7 @@ def open_shards(
     containers = (
         only.containers
         if only
-        else (Container(ContainerInfo("", len(tensors)), tensors, ties=_ties(shards.values())),)
+        else (Container(ContainerInfo("", len(tensors)), tensors, _entries(shards.values()), _ties(shards.values())),)
     )
     formats = dict.fromkeys("safetensors" if isinstance(s, SafetensorsFile) else "torch" for s in shards.values())
     return FolderCheckpoint(
@@ -160,7 +161,11 @@ def _tensors(file: str, shard: Checkpoint) -> Mapping[str, TensorInfo]:
     }
 
 
-def _ties(shards: Any) -> tuple[tuple[str, ...], ...]:
+def _entries(shards: Iterable[Checkpoint]) -> dict[str, str]:
+    return {key: what for shard in shards for key, what in shard.containers[0].other.items()}
+
+
+def _ties(shards: Iterable[Checkpoint]) -> tuple[tuple[str, ...], ...]:
     chosen = [shard.containers[0] for shard in shards]
     return tuple(chain.from_iterable(ties_of(c.tensors.items()) if c.ties is None else c.ties for c in chosen))
 

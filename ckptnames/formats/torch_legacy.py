@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import dumps
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ckptnames.errors import (
     FileError,
@@ -23,7 +23,7 @@ from ckptnames.errors import (
 )
 from ckptnames.formats import symbols
 from ckptnames.formats.blocked import runs_code
-from ckptnames.formats.checkpoint import Checkpoint, Renames
+from ckptnames.formats.checkpoint import Renames
 from ckptnames.formats.containers import attributes
 from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import Reading, no_collection, read_pickle
@@ -32,7 +32,7 @@ from ckptnames.formats.pieces import Piece, Slice, merged
 from ckptnames.formats.symbols import Dict, Global, Object, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
-from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
+from ckptnames.formats.torch_rewrite import TorchFile, rewritten_pickle
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import Storage
 
@@ -53,7 +53,7 @@ _NOWHERE = Sections(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class TorchLegacy(Checkpoint):
+class TorchLegacy(TorchFile):
     """A file of ``torch.save`` before torch 1.6."""
 
     sections: Sections = _NOWHERE
@@ -78,11 +78,11 @@ class TorchLegacy(Checkpoint):
         pieces += [Slice(path, s.position - _LENGTH_BYTES, s.nbytes + _LENGTH_BYTES) for s in kept]
         return {Path(): merged(pieces)}
 
-    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
-        """Say where else in the file strings are keys that the renames change."""
+    def read_again(self) -> tuple[Any, TensorReader]:
+        """Give what the pickle says, and the reader of its tensors."""
         with mapped(self.path) as data:
             value = read_pickle(data, self.sections.object, where=f"{self.path}").value
-            return stale_names(self, value, _reader(self.path, self._storages(data)), renames)
+            return value, _reader(self.path, self._storages(data))
 
     def _storages(self, data: Buffer) -> dict[str, Storage]:
         reading = read_pickle(data, self.sections.object, where=f"{self.path}")

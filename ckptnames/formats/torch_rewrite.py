@@ -63,7 +63,7 @@ def _in_container(found: Found, planned: Renames, path: Path) -> Iterator[tuple[
     if found.value.repeated:
         raise UneditablePickle(f"{path}", f"it writes the key '{found.value.repeated[0]}' more than once")
     for key, _ in found.value.items:
-        if isinstance(key, Text) and key in found.tensors and planned.get(key, (key,)) != (key,):
+        if isinstance(key, Text) and tuple(planned.get(key, (key,))) != (key,):
             yield key.start, tuple(planned[key])
     metadata = found.value.state.get("_metadata") if type(found.value.state) is Dict else None
     if type(metadata) is Dict:
@@ -80,7 +80,7 @@ def planned_keys(found: Found, planned: Renames) -> list[Any]:
     changed = {key for key, names in planned.items() if tuple(names) != (key,)}
     standing = [key for key, _ in found.value.items if isinstance(key, str) and key in changed]
     # A module's names are put together from attributes: no string of the pickle is one.
-    return standing if len(standing) >= len(changed & set(found.tensors)) else [None]
+    return standing if len(standing) >= len(changed & {*found.tensors, *found.other}) else [None]
 
 
 def _in_strings(value: Any, planned: Renames, path: Path) -> Iterator[tuple[int, Sequence[str]]]:
@@ -138,13 +138,32 @@ def _strings(at: Place, value: Any, skip: Sequence[Any]) -> Iterator[tuple[Place
                 stack.append(((*place, str(key)), member))
 
 
-def stale_names(
-    checkpoint: Checkpoint, value: Any, reader: TensorReader, renames: Mapping[str, Renames]
+class TorchFile(Checkpoint):
+    """A file of ``torch.save``: one pickle, and the storages that it speaks of."""
+
+    __slots__ = ()
+
+    def read_again(self) -> tuple[Any, TensorReader]:
+        """Give what the pickle says, and the reader of its tensors."""
+        raise NotImplementedError
+
+    def check_place(self, name: str) -> None:
+        """Raise ``no-such-container`` where the pickle has nothing at the name."""
+        value, _ = self.read_again()
+        _value_at(value, name, self.path)
+
+    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
+        """Say where else in the file strings are keys that the renames change."""
+        return _stale_names(*self.read_again(), renames, self.path)
+
+
+def _stale_names(
+    value: Any, reader: TensorReader, renames: Mapping[str, Renames], path: Path
 ) -> list[tuple[str, int]]:
-    """Say where else in the file strings are keys that a rename changes: the place for ``--also``, and how many."""
+    """Count old names: by the place for ``--also``."""
     found = _found(value, reader)
     chosen = [found[name].value for name in renames if name in found]
-    also = [_value_at(value, name, checkpoint.path) for name in renames if name not in found]
+    also = [_value_at(value, name, path) for name in renames if name not in found]
     old = {key for planned in renames.values() for key, names in planned.items() if tuple(names) != (key,)}
     depth = min((_depth(name) for name in renames if name in found), default=0)
     counts: dict[str, int] = {}
