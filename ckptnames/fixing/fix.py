@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
-from ckptnames.errors import AmbiguousInference, CannotRename
+from ckptnames.errors import AmbiguousInference, CannotRename, FileError
 from ckptnames.fixing.edits import Edit, rules_of_edits
 from ckptnames.fixing.readback import check_names, check_places
 from ckptnames.fixing.renames import renames_of
 from ckptnames.formats.checkpoint import Checkpoint, Renames
+from ckptnames.formats.file_state import check_unchanged
 from ckptnames.formats.reading import Readable, manifest_of, open_path
 from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.formats.writing import verify_payload, write
@@ -117,7 +118,11 @@ def carry_out(
     if ready.plan.outcome == "nothing-to-do":
         return None
     checkpoint, renames = ready.checkpoint, ready.renames
-    files = checkpoint.rewritten(renames)
+    try:
+        files = checkpoint.rewritten(renames)
+    except FileError:
+        check_unchanged(checkpoint.states)  # Of a file that is another by now, nothing else can be said.
+        raise
 
     def read_back(written: Path) -> None:
         copy = open_checkpoint(written)
@@ -130,6 +135,7 @@ def carry_out(
         files,
         Path(out),
         source=checkpoint.path,
+        states=checkpoint.states,
         format=checkpoint.format,
         check=read_back,
         force=force,

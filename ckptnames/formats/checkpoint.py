@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptnames.errors import CannotRewrite, NoSuchContainer
+from ckptnames.formats.file_state import FileState
 from ckptnames.formats.pieces import Piece
 from ckptnames.manifest import ContainerInfo, Manifest, Storage, TensorInfo
 
@@ -54,6 +55,8 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     minor: tuple[Container, ...] = ()
     """Mappings that hold tensors among more that are none: no candidates, but there for who names them."""
+    states: Mapping[Path, FileState] = field(default_factory=dict)
+    """The files that tensors were found in, as they were just before they were read."""
 
     @property
     def all_containers(self) -> tuple[Container, ...]:

@@ -104,6 +104,7 @@ def open_shards(
         tuple(dict.fromkeys(chain.from_iterable(shard.blocked for shard in shards.values()))),
         (*notes, *found, *(f"{name}: {note}" for name, shard in shards.items() for note in shard.notes)),
         minor=only.minor if only else (),
+        states={path: state for shard in shards.values() for path, state in shard.states.items()},
         folder=folder,
         shards=shards,
         index=index,
@@ -122,6 +123,7 @@ def open_single(folder: Path, name: str, notes: tuple[str, ...]) -> FolderCheckp
         inner.blocked,
         (*notes, *inner.notes),
         minor=inner.minor,
+        states=inner.states,
         folder=folder,
         shards={name: inner},
     )

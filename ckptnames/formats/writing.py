@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptnames.errors import CannotRead, CannotWrite, NoSpace, OutputExists, PayloadDiffers, SourceChanged
+from ckptnames.formats.file_state import FileState, check_unchanged, state_of
 from ckptnames.formats.outputs import Files, bytes_of, check_output, check_replaceable, is_folder, sources_of
 from ckptnames.formats.pieces import Piece, Slice, length
 from ckptnames.formats.survey import LEFTOVER
@@ -26,6 +27,7 @@ def write(
     out: Path,
     *,
     source: Path,
+    states: Mapping[Path, FileState],
     format: str,
     check: Callable[[Path], None],
     force: bool = False,
@@ -33,19 +35,20 @@ def write(
 ) -> None:
     """Write the files of one checkpoint to ``out``: one file for ``Path()``, a folder for any other path.
 
-    ``check`` reads the result back before it is put in place. Raises ``output-exists``, ``output-is-source``,
+    ``states`` are those of the files that were read to compose it: none may change until it is written. ``check``
+    reads the result back before it is put in place. Raises ``output-exists``, ``output-is-source``,
     ``format-mismatch``, ``output-holds-more``, ``cannot-write``, ``cannot-read``, ``source-changed``, and what
     ``check`` raises; then, as after an interruption, nothing is left behind.
     """
     check_output(files, out, source, format, force)
-    before = _states(files)
+    before = {**_states(files), **states}
+    check_unchanged(before)
     # The random part keeps apart what two containers with the same process ids write to one disk.
     beside = out.with_name(f".{out.name[:150]}{LEFTOVER}{os.getpid()}-{os.urandom(3).hex()}")
     try:
         with _as_cannot_write(out, bytes_of(files)):
             _write_files(files, beside, source, progress)
-        if _states(files) != before:
-            raise SourceChanged(source)
+        check_unchanged(before)
         check(beside)
         with _as_cannot_write(out, bytes_of(files)):
             _put_in_place(files, beside, out, force)
@@ -53,14 +56,13 @@ def write(
         _remove(beside)
 
 
-def _states(files: Files) -> dict[Path, tuple[int, int, int]]:
+def _states(files: Files) -> dict[Path, FileState]:
     found = {}
     for path in sources_of(files):
         try:
-            state = path.stat()
+            found[path] = state_of(path)
         except OSError:
             raise SourceChanged(path) from None
-        found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
     return found
 
 
