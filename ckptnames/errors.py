@@ -1039,6 +1039,19 @@ class ReadbackDiffers(FileError):
         )
 
 
+class ReadbackFails(ReadbackDiffers):
+    """The file that was written cannot be read; it was removed."""
+
+    def __init__(self, path: object, reason: CkptnamesError) -> None:
+        self.path, self.key = str(path), ""
+        FileError.__init__(
+            self,
+            f"the written file cannot be read back: {reason.message}",
+            where=f"{path}",
+            help="check the disk, and write to another one. The file was removed and the source is untouched",
+        )
+
+
 # Rules
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from ckptnames.diffs import chosen, diff
 from ckptnames.errors import AmbiguousInference, CannotRename, FileError
 from ckptnames.fixing.edits import Edit, rules_of_edits
-from ckptnames.fixing.readback import check_names, check_places
+from ckptnames.fixing.readback import read_back
 from ckptnames.fixing.renames import renames_of
 from ckptnames.formats.checkpoint import Checkpoint, Renames
 from ckptnames.formats.file_state import check_unchanged
 from ckptnames.formats.reading import Readable, manifest_of, open_path
-from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.formats.writing import verify_payload, write
 from ckptnames.manifest import Manifest
 from ckptnames.rules import Pattern, Plan, Rules, plan
@@ -124,21 +123,21 @@ def carry_out(
         check_unchanged(checkpoint.states)  # Of a file that is another by now, nothing else can be said.
         raise
 
-    def read_back(written: Path) -> None:
-        copy = open_checkpoint(written)
-        check_names(checkpoint, copy, renames)
-        check_places(checkpoint, copy, renames, files)
+    out = Path(out)
+
+    def check(written: Path) -> None:
+        read_back(checkpoint, renames, files, written, out)
         if verify:
-            verify_payload(files, written)
+            verify_payload(files, written, out)
 
     write(
         files,
-        Path(out),
+        out,
         source=checkpoint.path,
         states=checkpoint.states,
         format=checkpoint.format,
-        check=read_back,
+        check=check,
         force=force,
         progress=progress,
     )
-    return Path(out)
+    return out

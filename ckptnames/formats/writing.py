@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from ckptnames.errors import CannotRead, CannotWrite, NoSpace, OutputExists, PayloadDiffers, SourceChanged
@@ -43,8 +45,7 @@ def write(
     check_output(files, out, source, format, force)
     before = {**_states(files), **states}
     check_unchanged(before)
-    # The random part keeps apart what two containers with the same process ids write to one disk.
-    beside = out.with_name(f".{out.name[:150]}{LEFTOVER}{os.getpid()}-{os.urandom(3).hex()}")
+    beside = _beside(out)
     try:
         with _as_cannot_write(out, bytes_of(files)):
             _write_files(files, beside, source, progress)
@@ -54,6 +55,13 @@ def write(
             _put_in_place(files, beside, out, force)
     finally:
         _remove(beside)
+
+
+def _beside(out: Path) -> Path:
+    """Name what is written until it is complete: hidden, recognisable, on the same disk, and not too long a name."""
+    start = os.fsencode(out.name)[:150].decode("utf-8", "ignore")
+    # The random part keeps apart what two machines with the same process ids write to one disk.
+    return out.with_name(f".{start}{LEFTOVER}{os.getpid()}-{os.urandom(3).hex()}")
 
 
 def _states(files: Files) -> dict[Path, FileState]:
@@ -81,17 +89,16 @@ def _as_cannot_write(out: Path, needed: int) -> Iterator[None]:
 def _write_files(files: Files, beside: Path, source: Path, progress: Progress | None) -> None:
     total, done = bytes_of(files), 0
     if is_folder(files):
-        beside.mkdir()
+        beside.mkdir(mode=_mode_of(source if source.is_dir() else source.parent) | stat.S_IRWXU)
     for relative, pieces in files.items():
         path = beside / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        for n_bytes in _copy(pieces, path):
+        for n_bytes in _copy(pieces, path, _mode_of(_model_of(relative, pieces, source))):
             done += n_bytes
             if progress is not None:
                 progress(done, total)
-        model = _model_of(relative, pieces, source)
-        if model.is_file():
-            shutil.copymode(model, path)
+    for folder in sorted({beside / above for relative in files for above in relative.parents if relative.name}):
+        _flush_folder(folder)
 
 
 def _model_of(relative: Path, pieces: list[Piece], source: Path) -> Path:
@@ -100,44 +107,56 @@ def _model_of(relative: Path, pieces: list[Piece], source: Path) -> Path:
     return copied or (source if source.is_dir() or relative == Path() else source.parent) / relative
 
 
-def _copy(pieces: list[Piece], path: Path) -> Iterator[int]:
+def _mode_of(path: Path) -> int:
+    """Give the mode of a file or folder, of which the system then takes what the user's umask forbids, as ``cp`` does.
+
+    So a private file is never readable by others, not even while it is written.
+    """
+    return stat.S_IMODE(path.stat().st_mode) & 0o777
+
+
+def _copy(pieces: list[Piece], path: Path, mode: int) -> Iterator[int]:
     """Write one file, telling after each buffer how many bytes went out."""
     buffer = memoryview(bytearray(_BUFFER_BYTES))
-    opened: dict[Path, int] = {}
-    with path.open("xb", buffering=_BUFFER_BYTES // 4) as target:
-        try:
-            told = 0
-            for piece in pieces:
-                for part in _parts(piece, opened, buffer):
-                    target.write(part)
-                    told += len(part)
-                    if told >= _BUFFER_BYTES:
-                        yield told
-                        told = 0
-            target.flush()
-            os.fsync(target.fileno())
-            yield told
-        finally:
-            for descriptor in opened.values():
-                os.close(descriptor)
+    with ExitStack() as opened:
+        target = opened.enter_context(
+            open(path, "xb", _BUFFER_BYTES // 4, opener=lambda name, flags: os.open(name, flags, mode))
+        )
+        sources: dict[Path, FileIO] = {}
+        told = 0
+        for piece in pieces:
+            if isinstance(piece, Slice) and piece.path not in sources:
+                sources[piece.path] = opened.enter_context(_opened(piece.path))
+            for part in (piece,) if isinstance(piece, bytes) else _parts(piece, sources[piece.path], buffer):
+                target.write(part)
+                told += len(part)
+                if told >= _BUFFER_BYTES:
+                    yield told
+                    told = 0
+        target.flush()
+        os.fsync(target.fileno())
+        yield told
 
 
-def _parts(piece: Piece, opened: dict[Path, int], buffer: memoryview) -> Iterator[bytes | memoryview]:
-    if isinstance(piece, bytes):
-        yield piece
-        return
-    at, end = piece.start, piece.start + piece.length
-    while at < end:
-        try:
-            if piece.path not in opened:
-                opened[piece.path] = os.open(piece.path, os.O_RDONLY)
-            got = os.preadv(opened[piece.path], [buffer[: min(len(buffer), end - at)]], at)
-        except OSError as error:
-            raise CannotRead(piece.path, error.strerror or str(error)) from None
-        if not got:
-            raise SourceChanged(piece.path)
-        at += got
-        yield buffer[:got]
+def _opened(path: Path) -> FileIO:
+    try:
+        return FileIO(path)
+    except OSError as error:
+        raise CannotRead(path, error.strerror or str(error)) from None
+
+
+def _parts(piece: Slice, source: FileIO, buffer: memoryview) -> Iterator[memoryview]:
+    left = piece.length
+    try:
+        source.seek(piece.start)
+        while left:
+            got = source.readinto(buffer[:left])
+            if not got:
+                raise SourceChanged(piece.path)
+            left -= got
+            yield buffer[:got]
+    except OSError as error:
+        raise CannotRead(piece.path, error.strerror or str(error)) from None
 
 
 def _put_in_place(files: Files, beside: Path, out: Path, force: bool) -> None:
@@ -148,13 +167,17 @@ def _put_in_place(files: Files, beside: Path, out: Path, force: bool) -> None:
         beside.replace(out)
     else:
         _claim(beside, out)
-    # The file is in place: a file system that cannot flush a folder is no failure.
+    _flush_folder(out.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the names in a folder reach the disk, on systems that can do that."""
     with suppress(OSError):
-        folder = os.open(out.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
 def _claim(beside: Path, out: Path) -> None:
@@ -180,11 +203,12 @@ def _swap(beside: Path, out: Path) -> None:
     else:
         return
     old = beside.with_name(f"{beside.name}-old")
-    out.rename(old)
     try:
+        out.rename(old)
         beside.rename(out)
     except BaseException:
-        old.rename(out)
+        if not out.exists():
+            old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
@@ -197,19 +221,20 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def verify_payload(files: Files, written: Path) -> None:
-    """Compare every byte that was copied with where it came from, a buffer at a time.
+def verify_payload(files: Files, written: Path, out: Path) -> None:
+    """Compare every byte that was copied with where it came from, a buffer at a time; errors speak of ``out``.
 
-    Raises ``payload-differs``.
+    Raises ``payload-differs`` and ``cannot-read``.
     """
+    buffer = memoryview(bytearray(_BUFFER_BYTES))
     for relative, pieces in files.items():
-        path = written / relative
-        at = 0
-        with path.open("rb", buffering=0) as copy:
+        with BufferedReader(_opened(written / relative), _BUFFER_BYTES) as copy:
             _forget(copy.fileno())
+            at = 0
             for piece in pieces:
                 if isinstance(piece, Slice):
-                    _compare(copy.fileno(), path, at, piece)
+                    with _opened(piece.path) as source:
+                        _compare(copy, Slice(out / relative, at, piece.length), source, piece, buffer)
                 at += length(piece)
 
 
@@ -219,11 +244,15 @@ def _forget(descriptor: int) -> None:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _compare(copy: int, path: Path, at: int, piece: Slice) -> None:
-    with piece.path.open("rb", buffering=0) as source:
-        for done in range(0, piece.length, _BUFFER_BYTES):
-            size = min(_BUFFER_BYTES, piece.length - done)
-            ours, theirs = os.pread(copy, size, at + done), os.pread(source.fileno(), size, piece.start + done)
-            if ours != theirs:
-                same = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), len(ours))
-                raise PayloadDiffers(path, at + done + same, piece.path, piece.start + done + same)
+def _compare(copy: BufferedReader[FileIO], ours: Slice, source: FileIO, theirs: Slice, buffer: memoryview) -> None:
+    copy.seek(ours.start)
+    done = 0
+    for part in _parts(theirs, source, buffer):
+        try:
+            read = copy.read(len(part))
+        except OSError as error:
+            raise CannotRead(ours.path, error.strerror or str(error)) from None
+        if read != part:
+            same = next((n for n, (a, b) in enumerate(zip(read, part, strict=False)) if a != b), len(read))
+            raise PayloadDiffers(ours.path, ours.start + done + same, theirs.path, theirs.start + done + same)
+        done += len(part)
