@@ -61,17 +61,25 @@ def sources_of(files: Files) -> set[Path]:
 
 def check_space(out: Path, needed: int) -> None:
     """Raise ``cannot-write`` where the disk has less than the bytes needed."""
-    free = shutil.disk_usage(out.parent).free
-    if free < needed:
-        raise NoSpace(out, needed, free)
+    disk = shutil.disk_usage(out.parent)
+    # Some network file systems say of themselves that they have no bytes at all.
+    if disk.total and disk.free < needed:
+        raise NoSpace(out, needed, disk.free)
 
 
 def check_replaceable(files: Files, out: Path, force: bool) -> None:
-    """Refuse to replace anything without ``force``, and even with it what the new output does not bring back."""
+    """Refuse to replace anything without ``force``, and even with it what the new output does not bring back.
+
+    A link in the place of a file is replaced itself: what it points to stays.
+    """
+    if is_folder(files) and out.name in ("", ".."):
+        raise CannotWrite(out, "the output is a new folder, not one that you are in")
     try:
         mode = out.lstat().st_mode
     except FileNotFoundError:
         return
+    if is_folder(files) and stat.S_ISLNK(mode):
+        raise CannotWrite(out, "it is a link, and the output is a folder")
     if is_folder(files) and stat.S_ISDIR(mode):
         held = next(out.iterdir(), None)
         if held is not None and not force:
@@ -90,10 +98,12 @@ def check_replaceable(files: Files, out: Path, force: bool) -> None:
 def _lost(out: Path, files: Files) -> Iterator[str]:
     """Name the files below a folder that are neither written again nor shards, which an index would replace."""
     n_names = 0
-    for at, _, names in os.walk(out):
+    for at, folders, names in os.walk(out):
+        names += [name for name in folders if (Path(at) / name).is_symlink()]
         for name in names:
             relative = (Path(at) / name).relative_to(out)
-            if relative not in files and not shards_of(name) and not name.endswith(".index.json"):
+            is_own = at == str(out) and (shards_of(name) or name.endswith(".index.json"))
+            if relative not in files and not is_own:
                 yield str(relative)
         n_names += len(names)
         if n_names > _MOST_NAMES:
@@ -106,9 +116,12 @@ def _check_not_source(files: Files, out: Path, source: Path) -> None:
         state = out.stat()
     except (FileNotFoundError, NotADirectoryError):
         return
-    for path in (source, *sorted(sources_of(files) | {each.parent for each in sources_of(files) if is_folder(files)})):
+    folder = source if source.is_dir() else source.parent
+    for path in (source, *sorted(sources_of(files)), *([folder] if is_folder(files) else [])):
         if path.exists() and os.path.samestat(state, path.stat()):
             raise OutputIsSource(out, path)
+    if is_folder(files) and any(os.path.samestat(state, above.stat()) for above in folder.resolve().parents):
+        raise CannotWrite(out, f"the source '{source}' stands in it")
 
 
 def _check_name(files: Files, out: Path, source: Path, format: str) -> None:

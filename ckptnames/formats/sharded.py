@@ -66,6 +66,9 @@ class FolderCheckpoint(Checkpoint):
         return {chosen.info.name: {key: planned[key] for key in here if key in planned}}
 
     def _is_emptied(self, shard: Checkpoint, renames: Mapping[str, Renames]) -> bool:
+        # Without an index, the numbers of the shards say how many there are.
+        if self.index is None:
+            return False
         planned = renames.get("", {})
         keys = shard.containers[0].tensors
         return len(self.shards) > 1 and bool(keys) and not any(planned.get(key, (key,)) for key in keys)
