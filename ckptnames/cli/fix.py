@@ -18,6 +18,14 @@ from ckptnames.manifest import Manifest
 from ckptnames.report.fix import fix_json, fix_text
 from ckptnames.rules import Rules
 
+CAUTIONS: tuple[str, ...] = ()
+"""The cautions that can be acknowledged, by name. Renaming raises none so far."""
+
+
+def _refuse_in_place(ctx: click.Context, param: click.Parameter, is_set: bool) -> None:
+    if is_set:
+        raise OptionNotSupported("--in-place", "give another output with -o, and move it over the source yourself")
+
 
 @click.command("fix", cls=OrderedCommand, short_help="Write a checkpoint again under other names.")
 @click.argument("source")
@@ -34,7 +42,7 @@ from ckptnames.rules import Rules
 @click.option("--verify", is_flag=True, help="Compare every byte of the result with the source.")
 @click.option("--force", is_flag=True, help="Overwrite an existing OUT.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option("--in-place", is_flag=True, hidden=True)
+@click.option("--in-place", is_flag=True, hidden=True, is_eager=True, expose_value=False, callback=_refuse_in_place)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def command(
@@ -53,7 +61,6 @@ def command(
     verify: bool,
     force: bool,
     dry_run: bool,
-    in_place: bool,
     as_json: bool,
 ) -> int:
     r"""Write SOURCE to OUT with other names; everything else comes out as it went in.
@@ -66,8 +73,7 @@ def command(
     ckptnames fix trained.ckpt --like model.safetensors -o renamed.ckpt
     ckptnames fix old.pt --rules old_to_new.rules --dry-run -o new.pt
     """
-    if in_place:
-        raise OptionNotSupported("--in-place", "give another output with -o, and move it over the source yourself")
+    _check_accepted(accept)
     ready: Prepared | None = None
     try:
         ready = prepare(
@@ -79,22 +85,27 @@ def command(
             drop_unexpected=drop_unexpected,
         )
         ready.plan.check()
+        remarks = ready.remarks()
+        with progress_bar(f"writing {output}") as progress:
+            written = carry_out(ready, output, force=force, dry_run=dry_run, verify=verify, progress=progress)
     except PlanError as error:
         if as_json:
-            problems = [{"code": error.code, "message": error.message}] if ready is None else []
-            out_json(fix_json(ready.plan if ready else None, None, problems))
+            out_json(fix_json(ready, error=error))
         else:
             talk(str(error))
         return exits.INCOMPLETE
-    written = None
-    if not dry_run:
-        with progress_bar(f"writing {output}") as progress:
-            written = carry_out(ready, output, force=force, verify=verify, progress=progress)
     if as_json:
-        out_json(fix_json(ready.plan, written))
+        out_json(fix_json(ready, remarks, written))
     else:
-        talk(fix_text(ready, written).removesuffix("\n"))
+        talk(fix_text(ready, remarks, written).removesuffix("\n"))
     return exits.DONE
+
+
+def _check_accepted(names: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in CAUTIONS]
+    if unknown:
+        known = f"the cautions are {', '.join(CAUTIONS)}" if CAUTIONS else "renaming raises none so far"
+        raise click.BadParameter(f"there is no caution called '{unknown[0]}'; {known}", param_hint="--accept")
 
 
 def _edits(given: list[tuple[str, str]]) -> list[Edit]:

@@ -11,8 +11,9 @@ from ckptnames.errors import AmbiguousInference, CannotRename, FileError
 from ckptnames.fixing.edits import Edit, rules_of_edits
 from ckptnames.fixing.readback import read_back
 from ckptnames.fixing.renames import renames_of
-from ckptnames.formats.checkpoint import Checkpoint, Renames
+from ckptnames.formats.checkpoint import Checkpoint, Remarks, Renames
 from ckptnames.formats.file_state import check_unchanged
+from ckptnames.formats.outputs import check_output
 from ckptnames.formats.reading import Readable, manifest_of, open_path
 from ckptnames.formats.writing import verify_payload, write
 from ckptnames.manifest import Manifest
@@ -32,9 +33,14 @@ class Prepared:
     """What each container's keys become; nothing where the plan has problems or there is nothing to do."""
 
     @property
-    def stale(self) -> tuple[tuple[str, int], ...]:
-        """Other places in the file that still speak of the old names, each with how many."""
-        return tuple(self.checkpoint.stale_names(self.renames))
+    def entries(self) -> dict[str, tuple[str, ...]]:
+        """The entries of the container that are not tensors and are renamed with their modules."""
+        renames = self.renames.get(self.plan.source.container, {})
+        return {key: tuple(renames[key]) for key in self.plan.source.other if tuple(renames.get(key, (key,))) != (key,)}
+
+    def remarks(self) -> Remarks:
+        """Say what the renames do not reach; asked before anything is written, since it reads the source again."""
+        return self.checkpoint.remarks(self.renames) if self.renames else Remarks()
 
 
 def fix(
@@ -59,9 +65,7 @@ def fix(
     """
     edits = () if rules is None else (Rules.parse(rules) if isinstance(rules, str) else rules,)
     ready = prepare(source, edits, like, container=container, also=also, allow=allow, drop_unexpected=drop_unexpected)
-    ready.plan.check()
-    if not dry_run:
-        carry_out(ready, out, force=force, verify=verify)
+    carry_out(ready, out, force=force, dry_run=dry_run, verify=verify)
     return ready.plan
 
 
@@ -110,10 +114,15 @@ def carry_out(
     out: str | Path,
     *,
     force: bool = False,
+    dry_run: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
 ) -> Path | None:
-    """Write what was prepared, and give the path written; ``None`` where there is nothing to do."""
+    """Write what was prepared, and give the path written; ``None`` where there is nothing to do.
+
+    A dry run goes as far as it can without writing. Raises the problems of the plan, and what ``write`` raises.
+    """
+    ready.plan.check()
     if ready.plan.outcome == "nothing-to-do":
         return None
     checkpoint, renames = ready.checkpoint, ready.renames
@@ -124,6 +133,9 @@ def carry_out(
         raise
 
     out = Path(out)
+    if dry_run:
+        check_output(files, out, checkpoint.path, checkpoint.format, force)
+        return None
 
     def check(written: Path) -> None:
         read_back(checkpoint, renames, files, written, out)

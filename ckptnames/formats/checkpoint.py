@@ -6,11 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from ckptnames.errors import CannotRewrite, NoSuchContainer
 from ckptnames.formats.file_state import FileState
 from ckptnames.formats.pieces import Piece
 from ckptnames.manifest import ContainerInfo, Manifest, Storage, TensorInfo
+
+if TYPE_CHECKING:  # `ls` needs no rules, and starts sooner without them.
+    from ckptnames.rules.module_paths import Conflict
 
 Renames = Mapping[str, Sequence[str]]
 """For each key of a container the keys it becomes: none drops it, one renames or keeps it, two tie it under both."""
@@ -37,6 +41,19 @@ class BlockedGlobal:
 
     def __str__(self) -> str:
         return f"torch.load(weights_only=True) stops at {self.name}" + (f"; allow it: {self.cure}" if self.cure else "")
+
+
+class Remarks(NamedTuple):
+    """What a rewriting does not reach, and a person should know of. Each place comes with how many old names it has."""
+
+    stale: tuple[tuple[str, int], ...] = ()
+    """Places in the file, as ``--also`` takes them."""
+    configs: tuple[tuple[str, int], ...] = ()
+    """Files beside the shards that speak of modules by name."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Module paths in ``_metadata`` that two modules would have, each with a version of its own."""
+    not_copied: tuple[str, ...] = ()
+    """Files and folders that do not belong to the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +127,9 @@ class Checkpoint:
         """Raise ``no-such-container`` where nothing stands at the name, be it a container or else."""
         self.container(name)
 
-    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:  # noqa: ARG002
-        """Say where else in the file strings are keys that the renames change, each place with how many."""
-        return []
+    def remarks(self, renames: Mapping[str, Renames]) -> Remarks:  # noqa: ARG002
+        """Say what a rewriting under these names does not reach."""
+        return Remarks()
 
 
 def ties_of(tensors: Iterable[tuple[str, TensorInfo]]) -> tuple[tuple[str, ...], ...]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ckptnames.errors import DuplicateKey, IndexMismatch, MissingShard
-from ckptnames.formats.checkpoint import Checkpoint, Container, Renames, ties_of
+from ckptnames.formats.checkpoint import Checkpoint, Container, Remarks, Renames, ties_of
+from ckptnames.formats.configs import old_names
 from ckptnames.formats.pieces import Piece, Slice
 from ckptnames.formats.recognise import open_weights
 from ckptnames.formats.safetensors_file import SafetensorsFile
 from ckptnames.formats.strict_json import Document, laid_out
-from ckptnames.formats.survey import files_beside, weight_map_of
+from ckptnames.formats.survey import files_beside, survey, weight_map_of
 from ckptnames.manifest import ContainerInfo, Storage, TensorInfo
 
 _MARK = ":"  # No shard of an index has it in its name.
@@ -55,6 +56,14 @@ class FolderCheckpoint(Checkpoint):
             files[Path(name)] = [laid_out(_renamed_index(document.value, planned, self), document.text)]
         return files
 
+    def remarks(self, renames: Mapping[str, Renames]) -> Remarks:
+        """Say what a rewriting under these names does not reach, in the folder and in its only file."""
+        only = next(iter(self.shards.values())) if len(self.shards) == 1 else None
+        inner = only.remarks(renames) if only else Remarks()
+        copied = files_beside(self.folder, self._own())
+        configs = old_names(self.folder, copied, renames.get(self.containers[0].info.name, {}))
+        return inner._replace(configs=tuple(configs), not_copied=tuple(_left(self.folder, {*copied, *self._own()})))
+
     def _own(self) -> tuple[str, ...]:
         return (*self.shards, self.index[0]) if self.index else tuple(self.shards)
 
@@ -72,6 +81,14 @@ class FolderCheckpoint(Checkpoint):
         planned = renames.get("", {})
         keys = shard.containers[0].tensors
         return len(self.shards) > 1 and bool(keys) and not any(planned.get(key, (key,)) for key in keys)
+
+
+def _left(folder: Path, copied: set[str]) -> Iterator[str]:
+    """Name what stands in the folder and is not copied; hidden folders are nobody's checkpoint."""
+    found = survey(folder)
+    above = {str(parent) for file in copied for parent in Path(file).parents}
+    yield from (name for name in found.files if name not in copied)
+    yield from (f"{name}/" for name in found.folders if name not in above and not name.startswith("."))
 
 
 def open_shards(

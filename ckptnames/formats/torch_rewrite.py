@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from ckptnames.errors import ModuleNames, UneditablePickle
 from ckptnames.formats import pickle_edit, symbols
-from ckptnames.formats.checkpoint import Checkpoint, Renames
+from ckptnames.formats.checkpoint import Checkpoint, Remarks, Renames
 from ckptnames.formats.containers import Found, quoted, survey
+from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import read_pickle
 from ckptnames.formats.symbols import Dict, Object, Text
 from ckptnames.formats.torch_tensors import TensorReader
-from ckptnames.rules.module_paths import renamed_modules
+from ckptnames.rules.module_paths import Conflict, renamed_modules
 
 Place = tuple[str, ...]
 
@@ -65,14 +66,19 @@ def _in_container(found: Found, planned: Renames, path: Path) -> Iterator[tuple[
     for key, _ in found.value.items:
         if isinstance(key, Text) and tuple(planned.get(key, (key,))) != (key,):
             yield key.start, tuple(planned[key])
-    metadata = found.value.state.get("_metadata") if type(found.value.state) is Dict else None
-    if type(metadata) is Dict:
+    metadata = _metadata_of(found)
+    if metadata is not None:
         modules = [key for key, _ in metadata.items if isinstance(key, Text)]
         names = {key: planned.get(key, (key,)) for key in found.tensors}
         paths, _ = renamed_modules(modules, names)
         for module in modules:
             if paths.get(module, (module,)) != (module,):
                 yield module.start, paths[module]
+
+
+def _metadata_of(found: Found) -> Dict | None:
+    metadata = found.value.state.get("_metadata") if type(found.value.state) is Dict else None
+    return metadata if type(metadata) is Dict else None
 
 
 def planned_keys(found: Found, planned: Renames) -> list[Any]:
@@ -152,16 +158,34 @@ class TorchFile(Checkpoint):
         value, _ = self.read_again()
         _value_at(value, name, self.path)
 
-    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
-        """Say where else in the file strings are keys that the renames change."""
-        return _stale_names(*self.read_again(), renames, self.path)
+    def remarks(self, renames: Mapping[str, Renames]) -> Remarks:
+        """Say where else in the file strings are keys that the renames change, and which versions part from theirs."""
+        value, reader = self.read_again()
+        found = _found(value, reader)
+        conflicts = {
+            conflict: None
+            for name, planned in renames.items()
+            if name in found
+            for conflict in _conflicts(found[name], planned)
+        }
+        return Remarks(tuple(_stale(value, found, renames, self.path)), conflicts=tuple(conflicts))
 
 
-def _stale_names(
-    value: Any, reader: TensorReader, renames: Mapping[str, Renames], path: Path
-) -> list[tuple[str, int]]:
-    """Count old names: by the place for ``--also``."""
-    found = _found(value, reader)
+def _conflicts(found: Found, planned: Renames) -> Iterator[Conflict]:
+    """Find the modules whose path another one has, where it matters: ``_metadata`` says other things of the two."""
+    metadata = _metadata_of(found)
+    if metadata is not None:
+        facts = {module: _shown(said) for module, said in metadata.items if isinstance(module, str)}
+        _, conflicts = renamed_modules(facts, {key: planned.get(key, (key,)) for key in found.tensors})
+        yield from (each for each in conflicts if facts[each.kept] != facts[each.left_out])
+
+
+def _shown(said: Any) -> list[tuple[str, str]]:
+    return [(describe(name), describe(value)) for name, value in said.items] if type(said) is Dict else []
+
+
+def _stale(value: Any, found: Mapping[str, Found], renames: Mapping[str, Renames], path: Path) -> list[tuple[str, int]]:
+    """Count old names by place."""
     chosen = [found[name].value for name in renames if name in found]
     also = [_value_at(value, name, path) for name in renames if name not in found]
     old = {key for planned in renames.values() for key, names in planned.items() if tuple(names) != (key,)}
