@@ -1039,6 +1039,19 @@ class ReadbackDiffers(FileError):
         )
 
 
+class HeaderDiffers(ReadbackDiffers):
+    """Bytes of a header, directory or pickle do not read back as they were written."""
+
+    def __init__(self, path: object, position: int) -> None:
+        self.path, self.key, self.position = str(path), "", position
+        FileError.__init__(
+            self,
+            f"byte {position:,} of the written file does not read back as it was written",
+            where=f"{path}",
+            help="check the disk, and write to another one. The file was removed and the source is untouched",
+        )
+
+
 class ReadbackFails(ReadbackDiffers):
     """The file that was written cannot be read; it was removed."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
-from ckptnames.errors import AmbiguousInference, CannotRename, FileError
+from ckptnames.errors import AmbiguousInference, CannotRead, CannotRename, FileError
 from ckptnames.fixing.edits import Edit, rules_of_edits
 from ckptnames.fixing.readback import read_back
 from ckptnames.fixing.renames import renames_of
@@ -40,7 +41,8 @@ class Prepared:
 
     def remarks(self) -> Remarks:
         """Say what the renames do not reach; asked before anything is written, since it reads the source again."""
-        return self.checkpoint.remarks(self.renames) if self.renames else Remarks()
+        with _as_it_was(self.checkpoint):
+            return self.checkpoint.remarks(self.renames) if self.renames else Remarks()
 
 
 def fix(
@@ -126,11 +128,8 @@ def carry_out(
     if ready.plan.outcome == "nothing-to-do":
         return None
     checkpoint, renames = ready.checkpoint, ready.renames
-    try:
+    with _as_it_was(checkpoint):
         files = checkpoint.rewritten(renames)
-    except FileError:
-        check_unchanged(checkpoint.states)  # Of a file that is another by now, nothing else can be said.
-        raise
 
     out = Path(out)
     if dry_run:
@@ -153,3 +152,15 @@ def carry_out(
         progress=progress,
     )
     return out
+
+
+@contextmanager
+def _as_it_was(checkpoint: Checkpoint) -> Iterator[None]:
+    """Read a source again: of one that is another file by now, nothing can be said but that."""
+    try:
+        yield
+    except (FileError, OSError) as error:
+        check_unchanged(checkpoint.states)
+        if isinstance(error, OSError):
+            raise CannotRead(error.filename or checkpoint.path, error.strerror or str(error)) from None
+        raise

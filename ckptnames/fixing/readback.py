@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import SEEK_END
 from pathlib import Path
 
-from ckptnames.errors import FileError, ReadbackDiffers, ReadbackFails
+from ckptnames.errors import CannotRead, FileError, HeaderDiffers, ReadbackDiffers, ReadbackFails
 from ckptnames.formats.checkpoint import Checkpoint, Container, Renames
 from ckptnames.formats.outputs import Files
-from ckptnames.formats.pieces import Landing
+from ckptnames.formats.pieces import Landing, Piece, length
 from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.manifest import TensorInfo
 
@@ -16,9 +17,14 @@ from ckptnames.manifest import TensorInfo
 def read_back(source: Checkpoint, renames: Mapping[str, Renames], files: Files, written: Path, out: Path) -> None:
     """Read the written file, and hold names, dtypes, shapes, strides and byte ranges against what was planned.
 
-    The bytes of the tensors are not read: where they lie follows from the pieces that were copied. Raises
-    ``readback-differs``, speaking of ``out``, where the file is to go.
+    The bytes of the tensors are not read: where they lie follows from the pieces that were copied. All others are.
+    Raises ``readback-differs``, speaking of ``out``, where the file is to go.
     """
+    try:
+        for relative, pieces in files.items():
+            _check_literals(written / relative, pieces, out / relative)
+    except OSError as error:
+        raise CannotRead(out, error.strerror or str(error)) from None
     try:
         copy = open_checkpoint(written)
         containers = {each.info.name: each for each in copy.all_containers}
@@ -38,6 +44,22 @@ def read_back(source: Checkpoint, renames: Mapping[str, Renames], files: Files, 
         for name, info in expected.items():
             if not _is_in_place(source, info, copy, found.tensors[name], landings):
                 raise ReadbackDiffers(out, name, "does not point at the bytes of its source")
+
+
+def _check_literals(written: Path, pieces: Sequence[Piece], out: Path) -> None:
+    """Hold what was not copied, and the size of the file, against what stands there."""
+    with written.open("rb") as file:
+        at = 0
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                file.seek(at)
+                found = file.read(len(piece))
+                if found != piece:
+                    same = next((n for n, (a, b) in enumerate(zip(found, piece, strict=False)) if a != b), len(found))
+                    raise HeaderDiffers(out, at + same)
+            at += length(piece)
+        if file.seek(0, SEEK_END) != at:
+            raise HeaderDiffers(out, min(at, file.tell()))
 
 
 def _check_names(container: Container, found: Container, planned: Renames, out: Path) -> None:

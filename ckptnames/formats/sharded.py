@@ -58,11 +58,21 @@ class FolderCheckpoint(Checkpoint):
 
     def remarks(self, renames: Mapping[str, Renames]) -> Remarks:
         """Say what a rewriting under these names does not reach, in the folder and in its only file."""
-        only = next(iter(self.shards.values())) if len(self.shards) == 1 else None
-        inner = only.remarks(renames) if only else Remarks()
+        inner = self._only.remarks(renames) if self._only else Remarks()
         copied = files_beside(self.folder, self._own())
         configs = old_names(self.folder, copied, renames.get(self.containers[0].info.name, {}))
         return inner._replace(configs=tuple(configs), not_copied=tuple(_left(self.folder, {*copied, *self._own()})))
+
+    def check_place(self, name: str) -> None:
+        """Raise ``no-such-container`` where the only file has nothing at the name, or there are several."""
+        if self._only:
+            self._only.check_place(name)
+        else:
+            self.container(name)
+
+    @property
+    def _only(self) -> Checkpoint | None:
+        return next(iter(self.shards.values())) if len(self.shards) == 1 else None
 
     def _own(self) -> tuple[str, ...]:
         return (*self.shards, self.index[0]) if self.index else tuple(self.shards)

@@ -35,7 +35,8 @@ class Made(NamedTuple):
 
     @property
     def weights(self) -> dict[str, Any]:
-        return inside(self.content, self.path)
+        found: dict[str, Any] = inside(self.content, self.path)
+        return found
 
     @property
     def container(self) -> str:
