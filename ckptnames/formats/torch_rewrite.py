@@ -13,7 +13,7 @@ from ckptnames.formats.containers import Found, quoted, survey
 from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import read_pickle
 from ckptnames.formats.symbols import Dict, Object, Text
-from ckptnames.formats.torch_tensors import TensorReader
+from ckptnames.formats.torch_tensors import TensorReader, rebuild_of
 from ckptnames.rules.module_paths import Conflict, renamed_modules
 
 Place = tuple[str, ...]
@@ -91,12 +91,17 @@ def planned_keys(found: Found, planned: Renames) -> list[Any]:
 
 def _in_strings(value: Any, planned: Renames, path: Path) -> Iterator[tuple[int, Sequence[str]]]:
     """Rename every string below a value that is an old key, as in an optimizer that goes by name."""
-    for _, text, is_key in _strings((), value, ()):
+    taken: set[tuple[Place, str]] = set()
+    for place, text, is_key in _strings(value):
         names = tuple(planned.get(text, (text,)))
+        for key in ((place, name) for name in names if is_key):
+            if key in taken:
+                raise UneditablePickle(f"{path}", f"two keys of one dict would become '{key[1]}'")
+            taken.add(key)
         if names == (text,) or not isinstance(text, Text):
             continue
         if len(names) != 1 and not is_key:
-            raise UneditablePickle(f"{path}", f"'{text}' stands in a list, where it cannot be left out or doubled")
+            raise UneditablePickle(f"{path}", f"'{text}' is no key there, and cannot be left out or doubled")
         yield text.start, names
 
 
@@ -124,24 +129,29 @@ def _members(value: Any) -> list[tuple[Any, Any]]:
     return []
 
 
-def _strings(at: Place, value: Any, skip: Sequence[Any]) -> Iterator[tuple[Place, str, bool]]:
-    """Walk to every string that is a key or a member, each object once."""
+def _strings(root: Any, renamed: Sequence[Any] = (), skip: Sequence[Any] = ()) -> Iterator[tuple[Place, str, bool]]:
+    """Walk to every string, each object once; tell where it stands and whether it is a key.
+
+    Of the mappings that are ``renamed`` the keys are passed over, of those to ``skip`` all.
+    """
     seen = {id(each) for each in skip}
-    stack = [(at, value)]
+    known = {id(each) for each in renamed}
+    stack: list[tuple[Place, Any]] = [((), root)]
     while stack:
         place, current = stack.pop()
-        if id(current) in seen:
+        if isinstance(current, str):
+            yield place, current, False
+            continue
+        if id(current) in seen or rebuild_of(current) is not None:
             continue
         seen.add(id(current))
-        is_list = isinstance(current, list | tuple)
-        for key, member in reversed(_members(current)):
-            if isinstance(key, str) and not is_list:
-                yield place, key, True
-            if isinstance(member, str):
-                if is_list:
-                    yield place, member, False
-            else:
-                stack.append(((*place, str(key)), member))
+        is_renamed = id(current) in known
+        members = current.items if is_renamed else _members(current)
+        if not is_renamed:
+            yield from ((place, key, True) for key, _ in members if isinstance(key, str))
+        stack += [((*place, str(key)), member) for key, member in reversed(members)]
+        if isinstance(current, Object):
+            stack.append((place, current.args))
 
 
 class TorchFile(Checkpoint):
@@ -186,17 +196,22 @@ def _shown(said: Any) -> list[tuple[str, str]]:
 
 def _stale(value: Any, found: Mapping[str, Found], renames: Mapping[str, Renames], path: Path) -> list[tuple[str, int]]:
     """Count old names by place."""
-    chosen = [found[name].value for name in renames if name in found]
+    names = [name for name in renames if name in found]
+    chosen = [found[name].value for name in names]
     also = [_value_at(value, name, path) for name in renames if name not in found]
     old = {key for planned in renames.values() for key, names in planned.items() if tuple(names) != (key,)}
-    depth = min((_depth(name) for name in renames if name in found), default=0)
     counts: dict[str, int] = {}
-    for place, text, _ in _strings((), value, [*chosen, *also]):
-        if text in old and len(place) >= depth and place:
-            where = quoted(place[: max(depth, 1)])
+    for place, text, _ in _strings(value, chosen, also):
+        if text in old and place:
+            where = _beside(place, names)
             counts[where] = counts.get(where, 0) + 1
     return list(counts.items())
 
 
-def _depth(name: str) -> int:
-    return name.count(".") + 1 if name else 0
+def _beside(place: Place, containers: Sequence[str]) -> str:
+    """Name the largest part of the pickle that holds the place and none of the containers."""
+    for n in range(1, len(place)):
+        at = quoted(place[:n])
+        if not any(name == at or name.startswith(f"{at}.") for name in containers):
+            return at
+    return quoted(place)

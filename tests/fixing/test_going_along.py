@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ import torch
 from torch import nn
 
 import ckptnames
-from ckptnames.errors import EntryCollision, KeyCollision, ModuleNames, NoSuchContainer, NothingLeft
+from ckptnames.errors import EntryCollision, KeyCollision, ModuleNames, NoSuchContainer, NothingLeft, UneditablePickle
 from ckptnames.fixing.fix import Prepared, prepare
 from ckptnames.rules import Rules
-from tests.fixing.checkpoints import load
+from tests.fixing.checkpoints import Settings, load
+from tests.torch_oracle import differences
 
 STRIP = "module.** -> **"
 
@@ -181,6 +183,43 @@ def test_old_names_elsewhere_are_counted_by_place() -> None:
     written = fixed(content, STRIP, also=also)
     assert written["optimizer"] == {"state": {"a": {}}, "param_groups": [{"params": ["a", "b"]}]}
     assert written["frozen"] == ["a", "other"]
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_old_names_are_found_wherever_they_stand(protocol: int) -> None:
+    content = {
+        "groups": [{"name": "module.a", "params": [0]}],
+        "best": "module.a",
+        "set": {"module.a"},
+        "args": argparse.Namespace(frozen=("module.a",), best="module.a"),
+        "settings": Settings(first="module.a"),
+        "deep": {"state": {"net": {"module.a": w()}, "names": ["module.a"]}},
+    }
+    torch.save(content, "source.pt", pickle_protocol=protocol)
+    stale = dict(prepare("source.pt", [Rules.parse(STRIP)]).remarks().stale)
+    assert stale == {"groups": 1, "best": 1, "set": 1, "args": 2, "settings": 1, "deep.state.names": 1}
+    ckptnames.fix("source.pt", "out.pt", STRIP, also=list(stale))
+    expected = {
+        "groups": [{"name": "a", "params": [0]}],
+        "best": "a",
+        "set": {"a"},
+        "args": argparse.Namespace(frozen=("a",), best="a"),
+        "settings": Settings(first="a"),
+        "deep": {"state": {"net": {"a": w()}, "names": ["a"]}},
+    }
+    assert differences(expected, load(Path("out.pt"))) == []
+
+
+def test_two_keys_of_an_optimizer_never_become_one() -> None:
+    content = {"model": {"module.a": w()}, "optimizer": {"state": {"module.a": 1, "a": 2}}}
+    with pytest.raises(UneditablePickle, match="two keys of one dict would become 'a'"):
+        fixed(content, STRIP, also=["optimizer"])
+
+
+def test_old_names_inside_the_container_are_found_too() -> None:
+    content = {"module.a": w(), "module.b": w(), "frozen": ["module.a"]}
+    assert prepared(content, STRIP).remarks().stale == (("frozen", 1),)
+    assert fixed(content, STRIP, also=["frozen"])["frozen"] == ["a"]
 
 
 def versions(**of_module: int) -> Any:

@@ -141,7 +141,7 @@ def test_also_renames_where_it_is_asked_to_and_nowhere_else(
     if not made.path:
         return
     names = draws.draw(renames(tensors_of(made)))
-    also = [name for name in ("optimizer", "optimizer_2", "model_ema") if name in made.content]
+    also = [name for name in ("optimizer", "optimizer_2", "model_ema", "names") if name in made.content]
     source, out = fixed(folder, made, form, names, also=also)
     expected = load(source)
     renamed(Made(expected, made.path), names)
@@ -157,6 +157,10 @@ def test_also_renames_where_it_is_asked_to_and_nowhere_else(
     if "optimizer_2" in also:
         group = expected["optimizer_2"]["param_groups"][0]
         group["param_names"] = [one.get(key, key) for key in group["param_names"]]
+    if "names" in also:
+        listed = {one.get(key, key): one.get(value, value) for key, value in expected["names"].items()}
+        expected["names"].clear()
+        expected["names"].update(listed)
     assert differences(expected, load(out)) == []
 
 
