@@ -16,7 +16,7 @@ from ckptnames.formats.pieces import Piece
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
 from ckptnames.formats.torch_rewrite import TorchFile, rewritten_pickle
 from ckptnames.formats.torch_tensors import TensorReader
-from ckptnames.formats.zip_directory import Directory, Entry, read_directory, read_record
+from ckptnames.formats.zip_directory import STORED, Directory, Entry, read_directory, read_record
 from ckptnames.manifest import Storage
 
 _PICKLE = "/data.pkl"
@@ -109,7 +109,8 @@ def tensor_reader(path: Path, directory: Directory, folder: str) -> TensorReader
         entry = entries.get(prefix + key)
         if entry is None or entry.size < nbytes:
             raise StorageNotThere(f"{path}", key, nbytes, entry and entry.size)
-        return Storage(key, entry.start, nbytes)
+        # An archive that was packed anew may be compressed: then other bytes stand there, and fewer.
+        return Storage(key, entry.start, nbytes if entry.method == STORED else entry.packed)
 
     return TensorReader(locate, f"{path}")
 

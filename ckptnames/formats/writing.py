@@ -171,7 +171,7 @@ def _parts(piece: Slice, source: FileIO, buffer: memoryview) -> Iterator[memoryv
 def _put_in_place(files: Files, beside: Path, out: Path, force: bool) -> None:
     check_replaceable(files, out, force)
     if is_folder(files):
-        _swap(beside, out)
+        _swap(beside, out, force)
     elif force:
         beside.replace(out)
     else:
@@ -202,13 +202,15 @@ def _claim(beside: Path, out: Path) -> None:
         beside.rename(out)
 
 
-def _swap(beside: Path, out: Path) -> None:
+def _swap(beside: Path, out: Path, force: bool) -> None:
     """Put a folder in place; the one that it replaces is removed last, and put back where that fails."""
     try:
         beside.rename(out)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+        if not force:
+            raise OutputExists(out) from None
     else:
         return
     old = beside.with_name(f"{beside.name}-old")

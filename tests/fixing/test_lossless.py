@@ -164,6 +164,32 @@ def test_also_renames_where_it_is_asked_to_and_nowhere_else(
     assert differences(expected, load(out)) == []
 
 
+@many
+@given(st.data(), checkpoints(), st.booleans())
+def test_an_archive_that_was_packed_anew_is_copied_as_it_is_packed(
+    folder: Path, draws: st.DataObject, made: Made, drop: bool
+) -> None:
+    names: Names = draws.draw(renames(tensors_of(made)))
+    if drop:
+        names = {key: new if n else [] for n, (key, new) in enumerate(names.items())} if len(names) > 1 else names
+    Form(True, 2).save(made.content, folder / "torch.pt")
+    source, out = folder / "source.pt", folder / "out.pt"
+    with zipfile.ZipFile(folder / "torch.pt") as saved, zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in saved.namelist():
+            packed.writestr(name, saved.read(name))
+    ckptnames.fix(source, out, rules=rules_of(names), container=made.container, force=True)
+    expected, written = load(source), load(out)
+    renamed(Made(expected, made.path), names)
+    if drop:
+        for loaded in (expected, written):
+            without_metadata(inside(loaded, made.path))
+    assert differences(expected, written) == []
+    before, after = records(source), records(out)
+    assert {name: before[name] for name in after if name != "torch/data.pkl"} == {
+        name: after[name] for name in after if name != "torch/data.pkl"
+    }
+
+
 def test_pickling_again_is_not_how_it_is_done(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an unknown class pickled stands in the new file byte for byte: no class was asked to write it again."""
     made = Made({"model": {"a.w": torch.zeros(2)}, "cfg": Opaque()}, ("model",))
