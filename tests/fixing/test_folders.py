@@ -15,7 +15,7 @@ from torch import Tensor
 import ckptnames
 from ckptnames.errors import CannotWrite, OutputExists, OutputHoldsMore, OutputIsSource, OutputOfOtherKind
 from ckptnames.fixing.fix import prepare
-from ckptnames.formats import writing
+from ckptnames.formats import outputs
 from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.rules import Rules
 
@@ -218,14 +218,13 @@ def test_only_what_the_new_checkpoint_brings_back_is_replaced() -> None:
 
 def test_a_folder_that_appears_meanwhile_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     source = make(Path("source"))
-    real = writing.check_replaceable
 
     def then_someone_else(files: Any, out: Path, force: bool) -> None:
-        real(files, out, force)
+        outputs.check_replaceable(files, out, force)
         out.mkdir()
         (out / "config.json").write_text("mine")
 
-    monkeypatch.setattr(writing, "check_replaceable", then_someone_else)
+    monkeypatch.setattr("ckptnames.formats.writing.check_replaceable", then_someone_else)
     with pytest.raises(OutputExists):
         ckptnames.fix(source, "out", rules=STRIP)
     assert untouched(Path("out")) == {"config.json": b"mine"}

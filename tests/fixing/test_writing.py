@@ -94,6 +94,28 @@ def rename(source: Path, out: Path, progress: Any = None, **options: Any) -> Non
     carry_out(prepare(source, [Rules.parse(STRIP)]), out, progress=progress, **options)
 
 
+def test_what_is_written_reaches_the_disk_before_it_has_its_name(safe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a crash of the machine could leave the name, and no bytes behind it."""
+    calls: list[tuple[str, int]] = []
+
+    def noted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(file: Any, *rest: Any, **more: Any) -> Any:
+            state = os.fstat(file) if isinstance(file, int) else Path(file).stat()
+            calls.append((name, state.st_ino))
+            return real(file, *rest, **more)
+
+        return call
+
+    for name in ("fsync", "link", "replace"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    out = Path("out.safetensors")
+    for force, put in ((False, "link"), (True, "replace")):
+        calls.clear()
+        ckptnames.fix(safe, out, rules=STRIP, force=force)
+        made, folder = out.stat().st_ino, Path().stat().st_ino
+        assert calls == [("fsync", made), (put, made), ("fsync", folder)]
+
+
 # Where the output may not be
 
 
