@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -214,6 +215,24 @@ def test_only_what_the_new_checkpoint_brings_back_is_replaced() -> None:
             ckptnames.fix(source, "out", rules="** -> x.**", force=True)
         path.unlink()
     assert "embed.weight" in loaded(Path("out"))
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_one_that_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make(Path("source"))
+    ckptnames.fix(source, "out", rules="** -> old.**")
+    before = untouched(Path("out"))
+    real = Path.rename
+
+    def once_in_place(self: Path, target: Path) -> Path:
+        if target == Path("out") and not self.name.endswith("-old"):
+            raise OSError(errno.ENOTEMPTY if target.exists() else errno.EIO, "not now")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", once_in_place)
+    with pytest.raises(CannotWrite):
+        ckptnames.fix(source, "out", rules=STRIP, force=True)
+    assert untouched(Path("out")) == before
+    assert sorted(path.name for path in Path().iterdir()) == ["out", "source"]
 
 
 def test_a_folder_that_appears_meanwhile_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,10 @@ def test_one_object_under_two_names_is_renamed_once() -> None:
     written = fixed({"model": state, "best": state}, STRIP)
     assert list(written["model"]) == ["a", "b"]
     assert written["best"] is written["model"]
+    copies = {"model": {"module.a": w()}, "ema": state, "ema_best": state}
+    written = fixed(copies, STRIP, also=["ema"])
+    assert list(written["ema"]) == ["a", "b"]
+    assert written["ema_best"] is written["ema"]
 
 
 def test_a_container_may_be_left_with_more_entries_than_tensors() -> None:
