@@ -99,7 +99,7 @@ ALL = {key: tensor for state in SHARDS for key, tensor in state.items()}
 def test_shards_and_index_are_renamed_and_the_rest_is_copied(extension: str, below: str, by_index: bool) -> None:
     source, out, back = make(Path("source"), extension, below), Path("out"), Path("back")
     index = index_of(extension)
-    ckptnames.fix(source / index if by_index else source, out, rules=STRIP)
+    ckptnames.fix(source / index if by_index else source, out, rules=STRIP, verify=True)
     assert same(loaded(out), {key.removeprefix("model."): tensor for key, tensor in ALL.items()})
     assert files(out) == files(source) - {"sub/notes.txt"}
     for name in ("config.json", "tokenizer.json"):

@@ -263,6 +263,19 @@ def test_ctrl_c_leaves_nothing(source: Path, existing: bytes | None) -> None:
     assert contents() == before
 
 
+def test_ctrl_c_between_shards_leaves_nothing() -> None:
+    Path("source").mkdir()
+    for n, (key, tensor) in enumerate(WEIGHTS.items(), 1):
+        save_file({key: tensor}, f"source/model-{n:05}-of-00003.safetensors")
+    before = contents()
+    with started("source", "-o", "out", "--strip", "m") as process:
+        assert any(LEFTOVER in path for path in contents())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert contents() == before
+    assert [path.name for path in Path().iterdir()] == ["source"]
+
+
 @pytest.mark.parametrize("existing", [None, b"mine"])
 def test_a_kill_leaves_one_file_that_says_whose_it_is(safe: Path, existing: bytes | None) -> None:
     out = Path("out.safetensors")
