@@ -15,7 +15,6 @@ from math import prod
 from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
-from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.slots import Item, Literal, Member, Members, written
 
 _MAX_WORDS_WIDTH = 48
@@ -78,6 +77,8 @@ def expand(pattern: str) -> Iterator[str]:
 
     Raises ``rule-syntax``, and ``ValueError`` where the pattern has slots or ``**``.
     """
+    from ckptnames.rules.pattern import Pattern  # Who folds seldom unfolds.
+
     if pattern == _EMPTY_KEY:
         return iter([""])
     return map("".join, product(*map(_texts, Pattern.parse(pattern).items)))

@@ -88,17 +88,16 @@ def command(
                 drop_unexpected=drop_unexpected,
             )
             ready.plan.check()
-            written = None
-            if not dry_run:
-                with progress_bar(f"writing {shown(Path(out).name)}") as progress:
-                    written = carry_out(ready, out, force=force, verify=verify, progress=progress)
+            remarks = ready.remarks()
+            with progress_bar(f"writing {shown(Path(out).name)}") as progress:
+                written = carry_out(ready, out, force=force, dry_run=dry_run, verify=verify, progress=progress)
         except PlanError as error:
             _report_problems(error, ready, as_json)
             return exits.INCOMPLETE
     if as_json:
-        out_json(fix_json(ready.plan, written))
+        out_json(fix_json(ready, remarks, written))
     else:
-        talk(fix_text(ready, written).removesuffix("\n"))
+        talk(fix_text(ready, remarks, written).removesuffix("\n"))
     return exits.DONE
 
 
@@ -126,7 +125,7 @@ def _checked(ctx: click.Context, output: str | None) -> str:
 def _report_problems(error: PlanError, ready: Prepared | None, as_json: bool) -> None:
     error.outcome = "Nothing was written"
     if as_json:
-        out_json(fix_json(ready.plan if ready else None, None, error))
+        out_json(fix_json(ready, error=error))
     else:
         talk_error(error)
 

@@ -63,6 +63,8 @@ def paint(stream: TextIO | None = None) -> Paint:
 
 def width() -> int:
     """Tell how wide a line may be: the terminal's width, or 80 columns where there is none."""
+    if not sys.stdout.isatty():
+        return WIDTH
     import shutil
 
-    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+    return shutil.get_terminal_size((WIDTH, 24)).columns

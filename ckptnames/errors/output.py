@@ -133,16 +133,16 @@ class FormatMismatch(FileError):
 
 
 class CannotWrite(FileError):
-    """The system does not let the output be written."""
+    """The system does not let the output be written, or it has no place there: ``free`` is a name with one."""
 
     code = "cannot-write"
 
-    def __init__(self, out: object, reason: str) -> None:
+    def __init__(self, out: object, reason: str, free: object = None) -> None:
         self.path, self.reason = str(out), reason
         super().__init__(
             f"'{out}' cannot be written: {reason}",
             where=f"{out}",
-            help="choose an output in a folder that you may write to",
+            help="choose an output in a folder that you may write to" if free is None else _other_name(free),
             outcome="Nothing was left behind",
         )
 
@@ -217,6 +217,34 @@ class ReadbackDiffers(FileError):
             f"the written file reads back wrong: '{key}' {what}",
             where=f"{path}",
             help="report this as a bug of ckptnames, with what 'ckptnames ls' says of the source",
+            outcome=_REMOVED,
+        )
+
+
+class HeaderDiffers(ReadbackDiffers):
+    """Bytes of a header, directory or pickle do not read back as they were written."""
+
+    def __init__(self, path: object, position: int) -> None:
+        self.path, self.key, self.position = str(path), "", position
+        FileError.__init__(
+            self,
+            f"byte {position:,} of the written file does not read back as it was written",
+            where=f"{path}",
+            help="check the disk, and write to another one",
+            outcome=_REMOVED,
+        )
+
+
+class ReadbackFails(ReadbackDiffers):
+    """The file that was written cannot be read; it was removed."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path, self.key, self.reason = str(path), "", reason
+        FileError.__init__(
+            self,
+            f"the written file cannot be read back: {reason}",
+            where=f"{path}",
+            help="check the disk, and write to another one",
             outcome=_REMOVED,
         )
 

@@ -33,6 +33,18 @@ class KeyCollision(PlanError):
         return f"give {' and '.join(places[:2])} different targets"
 
 
+class EntryCollision(KeyCollision):
+    """A key would become the name of an entry that is no tensor."""
+
+    def __init__(self, target: str, key: str, entry: str, what: str) -> None:
+        self.target, self.claims, self.n_more, self.leave_out = target, ((key, ""), (entry, "")), 0, ""
+        PlanError.__init__(
+            self,
+            f"'{key}' would become '{target}', and so would '{entry}', which is no tensor ({what})",
+            help=f"give '{key}' another name",
+        )
+
+
 class OpenKey(PlanError):
     """Keys that a rule marks as not decided."""
 
@@ -194,6 +206,20 @@ class CannotRename(PlanError):
     def by_code(cls, code: str) -> type[CannotRename]:
         """Give the class of this code."""
         return next(each for each in cls.__subclasses__() if each.code == code)
+
+
+class NothingLeft(PlanError):
+    """Rules that drop every key of the file."""
+
+    code = "nothing-left"
+
+    def __init__(self, path: object, n_keys: int) -> None:
+        self.path, self.n_keys = str(path), n_keys
+        super().__init__(
+            f"all {counted(n_keys, 'key')} would be left out",
+            where=f"{path}",
+            help="drop less: a rule that ends in `-> !drop` takes every key that no earlier one does",
+        )
 
 
 class FlatParameters(CannotRename):

@@ -6,7 +6,7 @@ a value that is shared a million times costs more than its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -42,6 +42,8 @@ class Survey(NamedTuple):
     """What a checkpoint holds: containers, the best choice first, and what else there is, each with a description."""
 
     containers: tuple[Found, ...]
+    minor: tuple[Found, ...]
+    """Mappings that hold tensors among more that are none: no candidates, but there for who names them."""
     contents: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
@@ -63,16 +65,21 @@ def survey(root: Any, reader: TensorReader) -> Survey:
     places = list(islice(_places(root, reader), _MOST_CONTAINERS))
     chosen = [p for p in places if 2 * len(p.tensors) >= p.n_entries] or places
     ranked = sorted(chosen, key=lambda p: (_ROLES[p.role], -len(p.tensors)))
+    taken = {place.path for place in chosen}
+    rest = [place for place in places if place.path not in taken]
     visits = Visits()
     others: dict[int, dict[str, str]] = {}
-    for place in ranked:
+    for place in (*ranked, *rest):
         if id(place.value) not in others:
             others[id(place.value)] = _other(place, visits)
-    found = [Found(quoted(p.path), p.role, p.tensors, others[id(p.value)], p.value) for p in ranked]
+    found, minor = (
+        tuple(Found(quoted(p.path), p.role, p.tensors, others[id(p.value)], p.value) for p in each)
+        for each in (ranked, rest)
+    )
     above = {place.path[:n] for place in chosen for n in range(len(place.path))}
     first = ranked[0].value if ranked else None
-    beside = _Beside({place.path for place in chosen}, above, first, visits)
-    return Survey(tuple(found), tuple(_contents((), root, beside)), tuple(_shared(found)))
+    beside = _Beside(taken, above, first, visits)
+    return Survey(found, minor, tuple(_contents((), root, beside)), tuple(_shared(found)))
 
 
 def quoted(path: Path) -> str:
@@ -206,7 +213,7 @@ def _contents(path: Path, value: Any, beside: _Beside) -> Iterator[tuple[str, st
         yield "", describe(value)
 
 
-def _shared(found: list[Found]) -> Iterator[str]:
+def _shared(found: Sequence[Found]) -> Iterator[str]:
     """Tell which containers are one object under several names."""
     names: dict[int, list[str]] = {}
     for each in found:

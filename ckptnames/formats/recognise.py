@@ -10,6 +10,7 @@ from typing import Any
 
 from ckptnames.errors import CannotRead, FileError, JsonWithoutTensors, NoSuchPath, SpecialFile
 from ckptnames.formats.checkpoint import Checkpoint
+from ckptnames.formats.file_state import state_of
 from ckptnames.formats.heads import is_torch_zip, kind_of, promised, read_head
 
 _FAMILIES = {"torch-zip": "torch", "torch-legacy": "torch", "manifest": "json"}
@@ -49,20 +50,25 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def open_weights(path: Path, file: str = "") -> Checkpoint:
     """Open a file that is to hold tensors, as a shard does. ``file`` goes before the names of its storages."""
+    state = state_of(path)
+    return replace(_noted(_open_weights(path, file)), states={path: state})
+
+
+def _open_weights(path: Path, file: str) -> Checkpoint:
     head = read_head(path)
     kind = kind_of(head)
     if kind == "safetensors":
         from ckptnames.formats.safetensors_file import open_safetensors
 
-        return _noted(open_safetensors(path, file))
+        return open_safetensors(path, file)
     if kind == "zip" and is_torch_zip(path, head):
         from ckptnames.formats.torch_zip import open_torch_zip
 
-        return _noted(open_torch_zip(path))
+        return open_torch_zip(path)
     if kind in ("torch-legacy", "pickle"):
         from ckptnames.formats.torch_legacy import open_torch_legacy
 
-        return _noted(open_torch_legacy(path))
+        return open_torch_legacy(path)
 
     from ckptnames.formats.foreign import refusal, refused_zip
 

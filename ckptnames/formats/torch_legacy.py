@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from pickle import dumps
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ckptnames.errors import LegacyCutShort, MalformedLegacy, StorageNotThere
 from ckptnames.formats.bare_pickle import first_pickle, refusal_of
-from ckptnames.formats.checkpoint import Checkpoint, Renames
+from ckptnames.formats.checkpoint import Renames
 from ckptnames.formats.contents import describe
 from ckptnames.formats.pickle_machine import Reading, no_collection, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
@@ -23,7 +23,7 @@ from ckptnames.formats.pieces import Piece, Slice, merged
 from ckptnames.formats.symbols import Dict, Global, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
 from ckptnames.formats.torch_pickle import inside, mapped, naming, protocol_note, refuse_protocol_0
-from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
+from ckptnames.formats.torch_rewrite import TorchFile, rewritten_pickle
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import Storage
 
@@ -43,7 +43,7 @@ _NOWHERE = Sections(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class TorchLegacy(Checkpoint):
+class TorchLegacy(TorchFile):
     """A file of ``torch.save`` before torch 1.6."""
 
     sections: Sections = _NOWHERE
@@ -68,11 +68,11 @@ class TorchLegacy(Checkpoint):
         pieces += [Slice(path, s.position - _LENGTH_BYTES, s.nbytes + _LENGTH_BYTES) for s in kept]
         return {Path(): merged(pieces)}
 
-    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
-        """Say where else in the file strings are keys that the renames change."""
+    def read_again(self) -> tuple[Any, TensorReader]:
+        """Give what the pickle says, and the reader of its tensors."""
         with mapped(self.path) as data:
             value = read_pickle(data, self.sections.object, where=f"{self.path}").value
-            return stale_names(self, value, _reader(self.path, self._storages(data)), renames)
+            return value, _reader(self.path, self._storages(data))
 
     def _storages(self, data: Buffer) -> dict[str, Storage]:
         reading = read_pickle(data, self.sections.object, where=f"{self.path}")
@@ -111,7 +111,8 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
             found.contents,
             found.blocked,
             notes,
-            Sections(position, reading.end, keys.end),
+            minor=found.minor,
+            sections=Sections(position, reading.end, keys.end),
         )
 
 

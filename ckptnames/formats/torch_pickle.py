@@ -28,6 +28,7 @@ class Inside(NamedTuple):
     """The part of a `Checkpoint` that the pickle decides."""
 
     containers: tuple[Container, ...]
+    minor: tuple[Container, ...]
     contents: tuple[tuple[str, str], ...]
     blocked: tuple[BlockedGlobal, ...]
     notes: tuple[str, ...]
@@ -67,11 +68,11 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
         )
     if dangerous:
         notes = (f"the pickle names {', '.join(dangerous[:5])}: nothing of it was run", *notes)
-    containers = tuple(
-        Container(ContainerInfo(each.name, len(each.tensors), each.role), each.tensors, each.other)
-        for each in found.containers
+    containers, minor = (
+        tuple(Container(ContainerInfo(f.name, len(f.tensors), f.role), f.tensors, f.other) for f in each)
+        for each in (found.containers, found.minor)
     )
-    return Inside(containers, found.contents, blocked(reading.globals, reading.filled), notes)
+    return Inside(containers, minor, found.contents, blocked(reading.globals, reading.filled), notes)
 
 
 @contextmanager

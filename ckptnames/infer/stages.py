@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from ckptnames.errors import RuleError
@@ -20,6 +21,7 @@ from ckptnames.rules.pattern import quoted
 Segments = tuple[str, ...]
 
 _MOST_PLACES = 3
+_PROBES = 100
 
 
 class Step(NamedTuple):
@@ -72,8 +74,9 @@ def _replays(found: Sequence[Step], pairs: Mapping[str, str]) -> bool:
 
 def _one_prefix(pairs: Mapping[str, str]) -> list[Step] | None:
     """Take the one prefix that every pair exchanges, its wrapper segments included."""
+    # Every pair has to have it: a few say what it may be.
     heads: Counter[tuple[Segments, Segments]] = Counter(
-        _heads(tuple(source.split(".")), tuple(target.split("."))) for target, source in pairs.items()
+        _heads(tuple(source.split(".")), tuple(target.split("."))) for target, source in islice(pairs.items(), _PROBES)
     )
     for (strip, add), _ in heads.most_common(3):
         before, after = ".".join([*strip, ""]), ".".join([*add, ""])

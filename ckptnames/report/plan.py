@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ckptnames.folding import fold
 from ckptnames.report.text import columns
@@ -10,7 +10,7 @@ from ckptnames.rules import Plan, Problem
 from ckptnames.rules.problems import nearest_key
 from ckptnames.wording import counted, shown
 
-_MOST_LISTED = 5
+MOST_LISTED = 5
 
 _MEANINGS = {
     "unexpected-key": "not in the target, and kept in the file (--drop-unexpected leaves them out)",
@@ -42,10 +42,11 @@ def plan_text(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def changes(plan: Plan, verb: str) -> Iterator[str]:
-    """Say how many keys are renamed, under which rules, and which are left out."""
+def changes(plan: Plan, verb: str, containers: Sequence[str] = ()) -> Iterator[str]:
+    """Say how many keys are renamed, in which containers and under which rules, and which are left out."""
     changed = renamed(plan)
-    where = f" in '{shown(plan.source.container)}'" if plan.source.container else ""
+    names = " and ".join(f"'{shown(name)}'" for name in containers or [plan.source.container] if name)
+    where = f" in {names}" if names else ""
     yield f"{len(changed):,} of {counted(len(plan.source), 'key')}{where} {verb}" + (":" if changed else "")
     if changed:
         yield from (f"  {shown(line)}" for line in str(plan.rules).strip().splitlines())
@@ -62,7 +63,7 @@ def notes(plan: Plan) -> Iterator[str]:
         noun = "rule" if code.endswith("-rule") else "key"
         yield f"note[{code}]: {counted(len(found), noun)} {_MEANINGS[code]}:"
         if noun == "rule":
-            yield from columns(_rule_row(plan, problem) for problem in found[:_MOST_LISTED])
+            yield from columns(_rule_row(plan, problem) for problem in found[:MOST_LISTED])
         else:
             yield from _patterns(problem.targets[0] for problem in found)
     for code in dict.fromkeys(problem.code for problem in plan.allowed):
@@ -78,9 +79,16 @@ def _rule_row(plan: Plan, problem: Problem) -> tuple[str, ...]:
 
 def _patterns(keys: Iterable[str]) -> Iterator[str]:
     groups = fold((key, "") for key in dict.fromkeys(keys))
-    yield from (f"  {shown(group.pattern)}" for group in groups[:_MOST_LISTED])
-    if len(groups) > _MOST_LISTED:
-        yield f"  … and {counted(sum(group.n_keys for group in groups[_MOST_LISTED:]), 'more key')}"
+    yield from (f"  {shown(group.pattern)}" for group in groups[:MOST_LISTED])
+    if len(groups) > MOST_LISTED:
+        yield f"  … and {counted(sum(group.n_keys for group in groups[MOST_LISTED:]), 'more key')}"
+
+
+def some(lines: Sequence[str]) -> Iterator[str]:
+    """Show the first few lines, and count the others."""
+    yield from map(shown, lines[:MOST_LISTED])
+    if len(lines) > MOST_LISTED:
+        yield f"  … and {len(lines) - MOST_LISTED:,} more"
 
 
 def renamed(plan: Plan) -> dict[str, str]:

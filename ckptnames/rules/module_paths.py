@@ -1,4 +1,4 @@
-"""Where the modules of a state dict go when its keys are renamed: the paths in ``_metadata``."""
+"""Where the modules of a state dict go when its keys are renamed, and with them ``_metadata`` and other entries."""
 
 from __future__ import annotations
 
@@ -38,12 +38,40 @@ def renamed_modules(
     >>> renamed_modules(["", "module", "module.fc"], {"module.fc.weight": ["fc.weight"]})[0]
     {'': (), 'module': ('',), 'module.fc': ('fc',)}
     """
+    return _settled(_places(modules, names))
+
+
+_EXTRA_STATE = "_extra_state"
+
+
+def following(entries: Iterable[str], names: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Give the new names of entries of a state dict that are not tensors: each goes where its module goes.
+
+    Such are an ``_extra_state`` and the packed parameters of a quantised layer. What has no module of its own, as the
+    ``epoch`` that someone put beside the weights, stays.
+
+    >>> following(["module.fc._extra_state", "epoch"], {"module.fc.weight": ["fc.weight"]})
+    {'module.fc._extra_state': ('fc._extra_state',), 'epoch': ('epoch',)}
+    """
+    listed = list(entries)
+    if not listed:
+        return {}
+    places = _places({entry.rpartition(".")[0] for entry in listed}, names)
+    found = {}
+    for entry in listed:
+        module, dot, leaf = entry.rpartition(".")
+        moves = dot or leaf == _EXTRA_STATE
+        found[entry] = tuple(join(path, leaf) for path in places[module].paths) if moves else (entry,)
+    return found
+
+
+def _places(modules: Iterable[str], names: Mapping[str, Sequence[str]]) -> dict[str, _Place]:
     listed = list(modules)
     own, below, dropped = _evidence(
         names, deepest=max((module.count(".") + 1 for module in listed if module), default=0)
     )
     places: dict[str, _Place] = {}
-    for module in sorted(listed, key=lambda path: path.count(".") if path else -1):
+    for module in listed:
         if module in own:
             places[module] = _Place(tuple(own[module]), _OWN_KEYS)
         elif module in below:
@@ -52,7 +80,7 @@ def renamed_modules(
             places[module] = _Place((), _OWN_KEYS)
         else:
             places[module] = _from_above(module, own, below)
-    return _settled({module: places[module] for module in listed})
+    return places
 
 
 Found = dict[str, dict[str, None]]

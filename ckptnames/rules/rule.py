@@ -12,7 +12,7 @@ from ckptnames.rules.checks import checked
 from ckptnames.rules.lexer import Line, Span, bare, items, sides, targets, trimmed
 from ckptnames.rules.matching import Match, Matcher, TooManySteps, spelled
 from ckptnames.rules.pattern import Pattern
-from ckptnames.rules.slots import Item, Stars, quoted
+from ckptnames.rules.slots import Item, Literal, Stars, quoted
 
 DROP = "!drop"
 OPEN = "!open"
@@ -155,6 +155,21 @@ class _Whole(Program):
         return _keys([template.build(found) for template in self.templates])
 
 
+class _Prefix(Program):
+    """``a.** -> b.**``: one prefix for another, which needs no search."""
+
+    def __init__(self, source: str, targets: Sequence[str]) -> None:
+        self.source, self.targets = source, targets
+        self.first = source.partition(".")[0] or None
+
+    def run(self, key: str) -> tuple[str, ...] | None:
+        text = key + "."
+        if not text.startswith(self.source):
+            return None
+        rest = text[len(self.source) :]
+        return _keys([target + rest for target in self.targets])
+
+
 class _Everywhere(Program):
     """``**.X.**``: every occurrence of ``X`` becomes what stands between the two ``**`` of the target."""
 
@@ -192,17 +207,31 @@ class _Everywhere(Program):
 
 
 def _compiled(rule: Rule, ranges: Mapping[str, Interval]) -> Program:
+    prefix, *others = [_prefix(pattern) for pattern in (rule.source, *rule.targets)]
+    known = [other for other in others if other is not None]
+    if prefix is not None and len(known) == len(others):
+        return _Prefix(prefix, known)
     found = spelled(rule.source.items)
     n_stars = sum(isinstance(item, Stars) for item in found)
     around = len(found) > 2 and isinstance(found[0], Stars) and isinstance(found[-1], Stars)
     return _Everywhere(rule, ranges) if around and n_stars == 2 else _Whole(rule, ranges)
 
 
+def _prefix(pattern: Pattern) -> str | None:
+    """Give what stands before the ``**`` of a pattern that is nothing else, with its dot."""
+    *before, last = spelled(pattern.items)
+    if not isinstance(last, Stars) or len(before) > 1:
+        return None
+    if not before:
+        return ""
+    return before[0].text if isinstance(before[0], Literal) else None
+
+
 def _keys(texts: Sequence[str]) -> tuple[str, ...] | None:
     """Take the closing dots off; a rule that would leave an empty key does not match."""
-    if any(text in ("", ".") for text in texts):
+    if "" in texts or "." in texts:
         return None
-    return tuple(dict.fromkeys([text[:-1] for text in texts]))
+    return (texts[0][:-1],) if len(texts) == 1 else tuple(dict.fromkeys([text[:-1] for text in texts]))
 
 
 def _check_indices(matcher: Matcher, found: Match) -> None:

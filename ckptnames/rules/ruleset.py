@@ -176,7 +176,20 @@ class Rules:
         >>> Rules.parse("embed.w -> embed.w & head.w").targets("embed.w")
         ('embed.w', 'head.w')
         """
-        return tuple(dict.fromkeys([fate.name for fate in self.fates(key) if fate.name is not None]))
+        names: tuple[str, ...] = (key,)
+        for stage in self.stages:
+            if len(names) > 1:
+                return tuple(dict.fromkeys([fate.name for fate in self.fates(key) if fate.name is not None]))
+            found = stage.decide(names[0])
+            if found is None:
+                continue
+            rule, after = found
+            if rule.action == OPEN:
+                return names
+            if not after:
+                return ()
+            names = after
+        return names
 
     def fates(self, key: str) -> tuple[Fate, ...]:
         """Say what becomes of a key and which lines decide it: one fate for each name, or the one that leaves it out.

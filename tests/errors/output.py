@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,22 @@ from torch import nn
 import ckptnames
 from ckptnames import errors
 from ckptnames.cli import main
+from ckptnames.fixing.readback import read_back
+from ckptnames.formats import writing
+from ckptnames.formats.pieces import Slice
 from ckptnames.formats.recognise import open_checkpoint
 from tests.errors.made import edited, index, manifest, save, weights
 from tests.errors.raising import command, raises
 
 STRIP = ("--strip", "module", "-o")
+
+
+def sharded(folder: str, *keys: str) -> None:
+    """Write a folder with one shard and its index."""
+    shard = "model-00001-of-00001.safetensors"
+    Path(folder).mkdir(parents=True)
+    save_file(weights(*keys), f"{folder}/{shard}")
+    index(f"{folder}/model.safetensors.index.json", dict.fromkeys(keys, shard))
 
 
 @raises(errors.CannotRewrite)
@@ -188,6 +200,43 @@ def a_file_where_the_folder_should_be() -> None:
     command("fix", "ddp.pt", *STRIP, "ddp.pt/out.pt")
 
 
+@raises(errors.CannotWrite)
+def a_folder_that_holds_the_source() -> None:
+    """
+    error[cannot-write]: 'models' cannot be written: the source 'models/llama' stands in it
+      --> models
+      help: choose another name, as in: -o models-2. Nothing was left behind
+    """
+    sharded("models/llama", "module.w")
+    command("fix", "models/llama", *STRIP, "models", "--force")
+
+
+@raises(errors.CannotWrite)
+def the_folder_above() -> None:
+    """
+    error[cannot-write]: '..' cannot be written: the output is a new folder, not one that you are in
+      --> ..
+      help: choose another name, as in: -o ../renamed-2. Nothing was left behind
+    """
+    sharded("llama", "module.w")
+    Path("elsewhere/deep").mkdir(parents=True)
+    with contextlib.chdir("elsewhere/deep"):
+        command("fix", "../../llama", *STRIP, "..")
+
+
+@raises(errors.CannotWrite)
+def a_link_where_a_folder_should_be() -> None:
+    """
+    error[cannot-write]: 'latest' cannot be written: it is a link, and the output is a folder
+      --> latest
+      help: choose another name, as in: -o latest-2. Nothing was left behind
+    """
+    sharded("llama", "module.w")
+    Path("run-7").mkdir()
+    Path("latest").symlink_to("run-7")
+    command("fix", "llama", *STRIP, "latest", "--force")
+
+
 @raises(errors.NoFolder)
 def a_folder_that_there_is_not() -> None:
     """
@@ -213,17 +262,18 @@ def a_full_disk() -> None:
 
 
 @contextlib.contextmanager
-def reading(change: Any) -> Any:
-    """Let something happen each time that bytes of the source are read for copying."""
-    preadv = os.preadv
+def reading(change: Callable[[memoryview], object]) -> Iterator[None]:
+    """Let something happen once when bytes of the source are read for copying."""
+    real, changes = writing._parts, iter([change])
 
-    def changed(descriptor: int, buffers: Sequence[memoryview], at: int) -> int:
-        got = preadv(descriptor, buffers, at)
-        change(buffers[0])
-        return got
+    def parts(piece: Slice, source: FileIO, buffer: memoryview) -> Iterator[memoryview]:
+        for part in real(piece, source, buffer):
+            for once in changes:
+                once(part)
+            yield part
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "preadv", changed)
+        patch.setattr(writing, "_parts", parts)
         yield
 
 
@@ -255,6 +305,14 @@ def a_disk_that_forgets() -> None:
         command("fix", "ddp.safetensors", *STRIP, "out.safetensors", "--verify")
 
 
+@contextlib.contextmanager
+def read_back_from(other: Callable[[Path], Path]) -> Iterator[None]:
+    """Let another file than the one that was written be read back."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ckptnames.fixing.readback.open_checkpoint", lambda written: open_checkpoint(other(written)))
+        yield
+
+
 @raises(errors.ReadbackDiffers)
 def names_that_are_not_as_planned() -> None:
     """
@@ -263,9 +321,45 @@ def names_that_are_not_as_planned() -> None:
       help: report this as a bug of ckptnames, with what 'ckptnames ls' says of the source. What was written is removed, and the source is untouched
     """
     save("ddp.pt", "module.w")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ckptnames.fixing.fix.open_checkpoint", lambda _: open_checkpoint(Path("ddp.pt")))
+    with read_back_from(lambda _: Path("ddp.pt")):
         command("fix", "ddp.pt", *STRIP, "out.pt")
+
+
+@raises(errors.ReadbackFails)
+def a_written_file_that_cannot_be_read() -> None:
+    """
+    error[readback-differs]: the written file cannot be read back: the file is cut short: its header speaks of 72 bytes, the file has 68
+      --> out.safetensors
+      help: check the disk, and write to another one. What was written is removed, and the source is untouched
+    """
+
+    def cut(written: Path) -> Path:
+        Path("cut.safetensors").write_bytes(written.read_bytes()[:-4])
+        return Path("cut.safetensors")
+
+    save_file(weights("module.w"), "ddp.safetensors")
+    with read_back_from(cut):
+        command("fix", "ddp.safetensors", *STRIP, "out.safetensors")
+
+
+@raises(errors.HeaderDiffers)
+def a_header_that_is_not_as_written() -> None:
+    """
+    error[readback-differs]: byte 9 of the written file does not read back as it was written
+      --> out.safetensors
+      help: check the disk, and write to another one. What was written is removed, and the source is untouched
+    """
+
+    def spoiled(source: Any, renames: Any, files: Any, written: Path, out: Path) -> None:
+        data = bytearray(written.read_bytes())
+        data[9] ^= 1
+        written.write_bytes(data)
+        read_back(source, renames, files, written, out)
+
+    save_file(weights("module.w"), "ddp.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ckptnames.fixing.fix.read_back", spoiled)
+        command("fix", "ddp.safetensors", *STRIP, "out.safetensors")
 
 
 @raises(errors.UnwritableStdout)

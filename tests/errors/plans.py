@@ -248,6 +248,27 @@ def quantised_weights() -> None:
     command("fix", "nf4.pt", "--like", "model.json", *OUT)
 
 
+@raises(errors.EntryCollision)
+def the_name_of_an_entry_that_is_no_tensor() -> None:
+    """
+    error[key-collision]: 'module.epoch' would become 'epoch', and so would 'epoch', which is no tensor (int 3)
+      help: give 'module.epoch' another name. Nothing was written
+    """
+    torch.save({**weights("module.epoch"), "epoch": 3}, "ddp.pt")
+    command("fix", "ddp.pt", "--strip", "module", *OUT)
+
+
+@raises(errors.NothingLeft)
+def rules_that_drop_all() -> None:
+    """
+    error[nothing-left]: all 2 keys would be left out
+      --> model.pt
+      help: drop less: a rule that ends in `-> !drop` takes every key that no earlier one does. Nothing was written
+    """
+    save("model.pt", "w", "b")
+    command("fix", "model.pt", "--rule", "** -> !drop", *OUT)
+
+
 @raises(errors.ReservedName)
 def the_name_of_the_metadata() -> None:
     """
