@@ -61,6 +61,20 @@ def spelled(items: Iterable[Item]) -> list[Item]:
     return [*found[:-1], Literal(last.text + ".")] if isinstance(last, Literal) else [*found, Literal(".")]
 
 
+def prefix_of(items: Sequence[Item]) -> str | None:
+    """Give what stands before the ``**`` of spelled items that are nothing else.
+
+    >>> prefix_of([Literal("a."), Stars()]), prefix_of([Stars()]), prefix_of([Literal("a.")])
+    ('a.', '', None)
+    """
+    *before, last = items
+    if not isinstance(last, Stars) or len(before) > 1:
+        return None
+    if not before:
+        return ""
+    return before[0].text if isinstance(before[0], Literal) else None
+
+
 class Matcher:
     """The compiled form of ``spelled`` items; ``ranges`` types the slots that arithmetic has to solve."""
 

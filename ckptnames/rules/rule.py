@@ -10,9 +10,9 @@ from ckptnames.rules.arithmetic import Interval
 from ckptnames.rules.building import ArithmeticFault, Template, index_of
 from ckptnames.rules.checks import checked
 from ckptnames.rules.lexer import Line, Span, bare, items, sides, targets, trimmed
-from ckptnames.rules.matching import Match, Matcher, TooManySteps, spelled
+from ckptnames.rules.matching import Match, Matcher, TooManySteps, prefix_of, spelled
 from ckptnames.rules.pattern import Pattern
-from ckptnames.rules.slots import Item, Literal, Stars, quoted
+from ckptnames.rules.slots import Item, Stars, quoted
 
 DROP = "!drop"
 OPEN = "!open"
@@ -207,7 +207,7 @@ class _Everywhere(Program):
 
 
 def _compiled(rule: Rule, ranges: Mapping[str, Interval]) -> Program:
-    prefix, *others = [_prefix(pattern) for pattern in (rule.source, *rule.targets)]
+    prefix, *others = [prefix_of(spelled(pattern.items)) for pattern in (rule.source, *rule.targets)]
     known = [other for other in others if other is not None]
     if prefix is not None and len(known) == len(others):
         return _Prefix(prefix, known)
@@ -215,16 +215,6 @@ def _compiled(rule: Rule, ranges: Mapping[str, Interval]) -> Program:
     n_stars = sum(isinstance(item, Stars) for item in found)
     around = len(found) > 2 and isinstance(found[0], Stars) and isinstance(found[-1], Stars)
     return _Everywhere(rule, ranges) if around and n_stars == 2 else _Whole(rule, ranges)
-
-
-def _prefix(pattern: Pattern) -> str | None:
-    """Give what stands before the ``**`` of a pattern that is nothing else, with its dot."""
-    *before, last = spelled(pattern.items)
-    if not isinstance(last, Stars) or len(before) > 1:
-        return None
-    if not before:
-        return ""
-    return before[0].text if isinstance(before[0], Literal) else None
 
 
 def _keys(texts: Sequence[str]) -> tuple[str, ...] | None:
