@@ -69,6 +69,8 @@ class Manifest(Mapping[str, TensorInfo]):
     """True where keys are known to be left out (torch's own error message names only what differs)."""
     other: Mapping[str, str] = field(default_factory=dict)
     """Entries of the container that are not tensors, each with a short description."""
+    unsafe: tuple[str, ...] = ()
+    """What the file names that a pickle can have no use for but to run something. None of it was run."""
 
     def __getitem__(self, key: str) -> TensorInfo:
         return self.tensors[key]

@@ -80,6 +80,15 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+def not_run(names: Sequence[str]) -> str:
+    """Say of a pickle that it names what runs something.
+
+    >>> not_run(["posix.system"])
+    'the pickle names posix.system: nothing of it was run'
+    """
+    return f"the pickle names {', '.join(names[:5])}: nothing of it was run"
+
+
 def shape_text(shape: Sequence[int] | None) -> str:
     """Write a shape as people read it.
 

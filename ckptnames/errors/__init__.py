@@ -50,6 +50,8 @@ from ckptnames.errors.damage import (
     StorageNotThere,
     TensorBeyondStorage,
     ZipCutShort,
+    distrust,
+    say_what_it_names,
 )
 from ckptnames.errors.documents import (
     DuplicateKey,
@@ -292,6 +294,8 @@ __all__ = [
     "WrongByteCount",
     "ZeroPlaceholders",
     "ZipCutShort",
+    "distrust",
     "nothing_written",
+    "say_what_it_names",
     "shown",
 ]

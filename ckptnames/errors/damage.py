@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ckptnames.errors.base import FileError
+from ckptnames.wording import shown
+
+
+def say_what_it_names(error: FileError, names: Iterable[str]) -> None:
+    """Put before the evidence of an error what the pickle names that would run something."""
+    lines = _named(names)
+    error.evidence = (*lines, *(line for line in error.evidence if line not in lines))
+
+
+def distrust(error: FileError, names: Sequence[str]) -> None:
+    """Say of a file that names what runs something that it does, and take back any advice to load it."""
+    if names:
+        say_what_it_names(error, names)
+        error.help = "do not load this file, which would run what it names: get the weights from a source you trust"
+
+
+def _named(names: Iterable[str]) -> list[str]:
+    return [shown(f"it names '{name}'; nothing of it was run") for name in names]
 
 
 class CorruptCheckpoint(FileError):
@@ -21,7 +39,7 @@ class MalformedPickle(CorruptCheckpoint):
         super().__init__(
             f"the pickle breaks at byte {position:,}: {reason}",
             where=where,
-            evidence=[f"it names '{name}'; nothing of it was run" for name in named],
+            evidence=_named(named),
             help="get the file again from where it came: it is damaged, or was not written by torch.save",
         )
 
@@ -35,7 +53,7 @@ class PickleCutShort(MalformedPickle):
             self,
             f"the file is cut short inside its pickle: {reason}",
             where=where,
-            evidence=[f"it names '{name}'; nothing of it was run" for name in named],
+            evidence=_named(named),
             help="get the file again: the download, copy or save that made it did not finish",
         )
 

@@ -14,6 +14,7 @@ from ckptnames.errors import (
     CannotRename,
     FileError,
     ModelNotRewritten,
+    distrust,
     nothing_written,
 )
 from ckptnames.fixing.edits import Edit, rules_of_edits
@@ -177,4 +178,5 @@ def _as_it_was(checkpoint: Checkpoint) -> Iterator[None]:
         check_unchanged(checkpoint.states)
         if isinstance(error, OSError):
             raise CannotRead(error.filename or checkpoint.path, error.strerror or str(error)) from None
+        distrust(error, checkpoint.unsafe)
         raise

@@ -116,12 +116,12 @@ def blocked(named: Iterable[Global], filled: Iterable[Global] = ()) -> tuple[Blo
     stops at the others though they are allowed.
 
     >>> blocked([Global("collections", "OrderedDict"), Global("os", "system")])
-    (BlockedGlobal(name='os.system', cure=''),)
+    (BlockedGlobal(name='os.system', cure='', runs=True),)
     """
     names = dict.fromkeys(map(_as_torch_reads, named))
     incurable = set(map(_as_torch_reads, filled))
     return tuple(
-        BlockedGlobal(f"{m}.{n}", "" if (m, n) in incurable else _cure(m, n))
+        BlockedGlobal(f"{m}.{n}", "" if (m, n) in incurable else _cure(m, n), _is_dangerous(m, n))
         for m, n in names
         if not _allowed(f"{m}.{n}")
     )

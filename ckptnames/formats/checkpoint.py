@@ -35,10 +35,14 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class BlockedGlobal:
-    """A class or function that ``torch.load(weights_only=True)`` would stop at, and the line that cures it, if any."""
+    """A class or function that ``torch.load(weights_only=True)`` would stop at, and the line that cures it, if any.
+
+    It ``runs`` something where a pickle can have no other use for it.
+    """
 
     name: str
     cure: str = ""
+    runs: bool = False
 
     def __str__(self) -> str:
         return f"torch.load(weights_only=True) stops at {self.name}" + (f"; allow it: {self.cure}" if self.cure else "")
@@ -82,6 +86,11 @@ class Checkpoint:
         return (*self.containers, *self.minor)
 
     @property
+    def unsafe(self) -> tuple[str, ...]:
+        """What the file names that a pickle can have no use for but to run something."""
+        return tuple(each.name for each in self.blocked if each.runs)
+
+    @property
     def root(self) -> Path:
         """The file, or the folder of the files, that ``file_of`` and ``rewritten`` speak of."""
         return self.path
@@ -115,6 +124,7 @@ class Checkpoint:
             ties=ties_of(chosen.tensors.items()) if chosen.ties is None else chosen.ties,
             notes=(*self.notes, *map(str, self.blocked)),
             other=chosen.other,
+            unsafe=self.unsafe,
         )
 
     def rewritten(self, renames: Mapping[str, Renames]) -> dict[Path, list[Piece]]:  # noqa: ARG002

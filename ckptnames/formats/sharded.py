@@ -17,6 +17,7 @@ from ckptnames.formats.safetensors_file import SafetensorsFile
 from ckptnames.formats.strict_json import Document, laid_out
 from ckptnames.formats.survey import files_beside, survey, weight_map_of
 from ckptnames.manifest import ContainerInfo, Storage, TensorInfo
+from ckptnames.wording import counted
 
 _MARK = ":"  # No shard of an index has it in its name.
 
@@ -177,7 +178,8 @@ def _merged(
         raise IndexMismatch(where, absent)
     extra = [key for key in tensors if key not in weight_map] if weight_map else []
     ordered = {key: tensors[key] for key in chain(weight_map, extra)} if weight_map else tensors
-    note = f"{len(extra)} keys are in the shards but not in the index: {', '.join(extra[:3])}"
+    are = "is" if len(extra) == 1 else "are"
+    note = f"{counted(len(extra), 'key')} {are} in the shards but not in the index: {', '.join(extra[:3])}"
     return ordered, (note + (", …" if len(extra) > 3 else ""),) if extra else ()
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptnames.errors import FileError, NoTensorsByName, UnsafePickle, UnsupportedFormat, shown
+from ckptnames.errors import FileError, NoTensorsByName, UnsafePickle, UnsupportedFormat, say_what_it_names
 from ckptnames.formats.blocked import blocked, runs_code
 from ckptnames.formats.checkpoint import BlockedGlobal, Container
 from ckptnames.formats.containers import survey
@@ -18,6 +18,7 @@ from ckptnames.formats.pickle_machine import Reading
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import ContainerInfo
+from ckptnames.wording import not_run
 
 _PROTOCOL = 0x80
 _NEWEST_READ_BY_TORCH = 3
@@ -67,7 +68,7 @@ def inside(path: Path, reading: Reading, reader: TensorReader) -> Inside:
             *notes,
         )
     if dangerous:
-        notes = (f"the pickle names {', '.join(dangerous[:5])}: nothing of it was run", *notes)
+        notes = (not_run(dangerous), *notes)
     containers, minor = (
         tuple(Container(ContainerInfo(f.name, len(f.tensors), f.role), f.tensors, f.other) for f in each)
         for each in (found.containers, found.minor)
@@ -82,9 +83,7 @@ def naming(*readings: Reading) -> Iterator[None]:
         yield
     except FileError as error:
         if not isinstance(error, UnsafePickle):
-            dangerous = runs_code(chain.from_iterable(reading.globals for reading in readings))
-            lines = [shown(f"it names '{name}'; nothing of it was run") for name in dangerous]
-            error.evidence = (*lines, *(line for line in error.evidence if line not in lines))
+            say_what_it_names(error, runs_code(chain.from_iterable(reading.globals for reading in readings)))
         raise
 
 

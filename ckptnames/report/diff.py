@@ -12,7 +12,7 @@ from ckptnames.infer.explanation import Cause
 from ckptnames.manifest import Manifest
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
-from ckptnames.wording import counted, either, shape_text, shown
+from ckptnames.wording import counted, either, not_run, shape_text, shown
 
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
@@ -21,7 +21,7 @@ _MOST_LINES = 12
 def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
     """Say on one screen what differs, why, and what mends it."""
     blocks = [
-        [f"source  {_described(diff.source)}", f"target  {_described(diff.target)}"],
+        [f"source  {_described(diff.source)}", f"target  {_described(diff.target)}", *_unsafe(diff, paint)],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
@@ -32,6 +32,12 @@ def _described(manifest: Manifest) -> str:
     container = f"#{shown(manifest.container)}" if manifest.container else ""
     told = ", as far as the message tells" if manifest.format == "torch-error" else ""
     return f"{where}{container}  {counted(len(manifest), 'key')}{told}"
+
+
+def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
+    for side, manifest in (("source", diff.source), ("target", diff.target)):
+        if manifest.unsafe:
+            yield f"{paint('yellow', 'note:')} {side}: {shown(not_run(manifest.unsafe))}"
 
 
 def _nothing(diff: Diff) -> list[str]:

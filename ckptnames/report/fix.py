@@ -11,7 +11,7 @@ from ckptnames.fixing.fix import Prepared
 from ckptnames.formats.checkpoint import Remarks
 from ckptnames.report.plan import MOST_LISTED, changes, notes, renamed, some
 from ckptnames.rules import Problem
-from ckptnames.wording import counted, in_shell, shown
+from ckptnames.wording import counted, in_shell, not_run, shown
 
 
 def fix_text(ready: Prepared, remarks: Remarks, written: Path | None) -> str:
@@ -29,7 +29,7 @@ def _lines(ready: Prepared, remarks: Remarks, written: Path | None) -> Iterator[
         yield f"entries that are not tensors, with their modules: {len(ready.entries):,}"
         yield from some([f"  {key} -> {' & '.join(names) or '!drop'}" for key, names in ready.entries.items()])
     yield from notes(plan)
-    yield from (f"note: {message}" for _, message in _said(remarks))
+    yield from (f"note: {message}" for _, message in _said(ready, remarks))
     yield "Nothing was written (--dry-run)." if written is None else f"wrote {shown(str(written))}"
 
 
@@ -45,8 +45,11 @@ def _nothing_to_do(ready: Prepared) -> Iterator[str]:
         yield f"note: these are the keys of '{shown(chosen)}'; the file also has {others}"
 
 
-def _said(remarks: Remarks) -> Iterator[tuple[str, str]]:
+def _said(ready: Prepared, remarks: Remarks) -> Iterator[tuple[str, str]]:
     """Put what the renames do not reach into words, each with a code."""
+    unsafe = ready.plan.source.unsafe
+    if unsafe:
+        yield "unsafe-pickle", f"{shown(not_run(unsafe))}; what is written names it too"
     for place, n in remarks.stale:
         still = f"'{shown(place)}' still holds {counted(n, 'old name')}"
         yield "stale-names", f"{still}; --also {in_shell(place)} renames it too"
@@ -69,7 +72,8 @@ def fix_json(
 ) -> Mapping[str, Any]:
     """Give the object that ``ckptnames fix --json`` prints; ``error`` says what stopped it."""
     problems = [] if ready is None else list(map(_problem_json, ready.plan.problems))
-    problems += [] if remarks is None else [_said_json("warning", *said) for said in _said(remarks)]
+    if ready is not None and remarks is not None:
+        problems += [_said_json("warning", *said) for said in _said(ready, remarks)]
     if error is not None and error.code not in {problem["code"] for problem in problems}:
         problems.insert(0, _said_json("error", error.code, error.message))
     return {

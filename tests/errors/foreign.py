@@ -12,7 +12,7 @@ import torch
 
 import ckptnames
 from ckptnames import errors
-from tests.errors.made import save
+from tests.errors.made import Malicious, save
 from tests.errors.raising import command, raises
 
 
@@ -207,11 +207,6 @@ def another_pickle() -> None:
     """
     Path("model.pkl").write_bytes(pickle.dumps({"vocabulary": ["a", "b"], "size": 2}))
     ckptnames.read("model.pkl")
-
-
-class Malicious:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("touch pwned",)
 
 
 @raises(errors.UnsafePickle)

@@ -24,7 +24,7 @@ from ckptnames.fixing.readback import read_back
 from ckptnames.formats import writing
 from ckptnames.formats.pieces import Slice
 from ckptnames.formats.recognise import open_checkpoint
-from tests.errors.made import edited, index, manifest, save, weights
+from tests.errors.made import Malicious, edited, index, manifest, save, weights
 from tests.errors.raising import command, raises
 
 STRIP = ("--strip", "module", "-o")
@@ -68,6 +68,18 @@ def a_module_that_was_pickled_whole() -> None:
     """
     torch.save(nn.Sequential(OrderedDict(fc=nn.Linear(2, 2))), "it's whole.pt")
     command("fix", "it's whole.pt", "--add", "net", "-o", "out.pt")
+
+
+@raises(errors.ModuleNames)
+def a_module_that_would_run_something() -> None:
+    """
+    error[cannot-rewrite]: this is a whole nn.Module, pickled: its names are the names of its attributes
+      --> whole.pt
+      it names 'posix.system'; nothing of it was run
+      help: do not load this file, which would run what it names: get the weights from a source you trust. Nothing was written
+    """
+    torch.save({"model": nn.Linear(2, 2), "hook": Malicious()}, "whole.pt")
+    command("fix", "whole.pt", "--add", "net", "-o", "out.pt")
 
 
 @raises(errors.UneditablePickle)
