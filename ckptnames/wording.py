@@ -74,10 +74,12 @@ def either(names: Sequence[str], word: str = "or") -> str:
 def counted(n: int, noun: str) -> str:
     """Say how many there are.
 
-    >>> counted(1, "key"), counted(1234, "key")
-    ('1 key', '1,234 keys')
+    >>> counted(1, "key"), counted(1234, "key"), counted(2, "entry")
+    ('1 key', '1,234 keys', '2 entries')
     """
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n:,} {noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{n:,} {noun}s"
 
 
 def not_run(names: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from ckptnames.cli import exits
 from ckptnames.cli.screen import out_json, talk, talk_error
 from ckptnames.cli.usage import usage_error
 from ckptnames.errors import BadUsage, CkptnamesError, InternalError, UnwritableStdout
+from ckptnames.formats.collecting import no_collection
 from ckptnames.wording import path_in_shell
 
 
@@ -136,16 +136,11 @@ def _unwinding() -> Iterator[None]:
 
 def _run(args: list[str]) -> int:
     # A run is short and makes hundreds of thousands of objects that live until its end: collecting finds nothing.
-    collecting = gc.isenabled()
-    gc.disable()
     try:
-        with cli.make_context("ckptnames", args) as context:
+        with no_collection(), cli.make_context("ckptnames", args) as context:
             return int(cli.invoke(context))
     except click.exceptions.Exit as done:
         return done.exit_code
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _failed(error: CkptnamesError, args: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,14 +24,11 @@ from ckptnames.formats.checkpoint import Checkpoint, Remarks, Renames
 from ckptnames.formats.file_state import check_unchanged
 from ckptnames.formats.outputs import check_output
 from ckptnames.formats.reading import Readable, open_path
-from ckptnames.formats.writing import verify_payload, write
+from ckptnames.formats.writing import Progress, verify_payload, write
 from ckptnames.manifest import Manifest
 from ckptnames.operands import manifest_of
 from ckptnames.prediction.locating import model_named
 from ckptnames.rules import Pattern, Plan, Rules, plan
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes written so far and the bytes in all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ckptnames.errors import CannotRead, FileError, HeaderDiffers, ReadbackDiffers, ReadbackFails
 from ckptnames.formats.checkpoint import Checkpoint, Container, Renames
 from ckptnames.formats.outputs import Files
-from ckptnames.formats.pieces import Landing, Piece, length
+from ckptnames.formats.pieces import Landing, Piece, first_difference, length
 from ckptnames.formats.recognise import open_checkpoint
 from ckptnames.manifest import TensorInfo
 
@@ -55,8 +55,7 @@ def _check_literals(written: Path, pieces: Sequence[Piece], out: Path) -> None:
                 file.seek(at)
                 found = file.read(len(piece))
                 if found != piece:
-                    same = next((n for n, (a, b) in enumerate(zip(found, piece, strict=False)) if a != b), len(found))
-                    raise HeaderDiffers(out, at + same)
+                    raise HeaderDiffers(out, at + first_difference(found, piece))
             at += length(piece)
         if file.seek(0, SEEK_END) != at:
             raise HeaderDiffers(out, min(at, file.tell()))

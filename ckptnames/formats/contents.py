@@ -7,6 +7,7 @@ from typing import Any
 
 from ckptnames.formats.symbols import Dict, Global, Mapping, Object, PersistentId
 from ckptnames.formats.torch_tensors import rebuild_of
+from ckptnames.wording import counted
 
 _WORDS = re.compile(r"[^A-Za-z]+|(?<=[a-z])(?=[A-Z])")
 _OPTIMIZER = {"optim", "optims", "optimizer", "optimizers", "optimiser", "optimisers"}
@@ -59,11 +60,11 @@ def describe(value: Any, name: str = "", visits: Visits | None = None) -> str:
     if rebuild_of(value) is not None:
         return "tensor"
     if is_optimizer(name, value) and (n_tensors := _tensors_in(value, visits or Visits())):
-        return f"optimizer state, {_counted(n_tensors, 'tensor')}"
+        return f"optimizer state, {counted(n_tensors, 'tensor')}"
     if isinstance(value, list | tuple):
-        return f"{type(value).__name__}, {_counted(len(value), 'entry')}"
+        return f"{type(value).__name__}, {counted(len(value), 'entry')}"
     if isinstance(value, Dict):
-        return f"dict, {_counted(len(value.items), 'entry')}"
+        return f"dict, {counted(len(value.items), 'entry')}"
     return _described(value)
 
 
@@ -74,7 +75,7 @@ def _described(value: Any) -> str:
         return f"{value.path[:_LONGEST_NAME]} (a name)"
     path = value.cls.path if isinstance(value.cls, Global) else "an object"
     path = _PLAIN.get(path, path[:_LONGEST_NAME])
-    return f"{path}, {_counted(len(value.items), 'entry')}" if value.items else str(path)
+    return f"{path}, {counted(len(value.items), 'entry')}" if value.items else str(path)
 
 
 _PLAIN = {
@@ -86,10 +87,6 @@ _PLAIN = {
     "__builtin__.set": "set",
     "builtins.set": "set",
 }
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun.replace('entry', 'entrie')}s"
 
 
 def _tensors_in(value: Any, visits: Visits) -> int:

@@ -6,20 +6,18 @@ the size of the pickle. `pickle_opcodes` has the opcodes that are not worth a pl
 
 from __future__ import annotations
 
-import gc
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import repeat
 from typing import Any, NamedTuple
 
 from ckptnames.errors import MalformedPickle, PickleCutShort
+from ckptnames.formats.collecting import no_collection
 from ckptnames.formats.pickle_opcodes import NAMES, RARE
 from ckptnames.formats.pickle_stack import LIMITS, Buffer, CutShort, Limits, Machine, Malformed
 from ckptnames.formats.pickle_tensors import match_tensor, read_tensor
 from ckptnames.formats.symbols import Global, PersistentId, Text
 
-__all__ = ["LIMITS", "Limits", "Reading", "no_collection", "read_pickle", "run"]
+__all__ = ["LIMITS", "Limits", "Reading", "read_pickle", "run"]
 
 _STOP = 0x2E
 _u4 = struct.Struct("<I").unpack_from
@@ -76,18 +74,6 @@ def read_pickle(
         if isinstance(reason, CutShort):
             raise PickleCutShort(where, f"{reason}", machine.position, named) from None
         raise MalformedPickle(where, f"{reason}", machine.position, named) from None
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Keep the garbage collector off: all that a reader makes is kept, and a third of its time would go by in vain."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _reason(machine: Machine, fault: Exception) -> Exception | str:

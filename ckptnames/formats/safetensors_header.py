@@ -20,7 +20,8 @@ from ckptnames.errors import (
     UnknownDtype,
     WrongByteCount,
 )
-from ckptnames.formats.strict_json import RepeatedName, parsed, without_collection
+from ckptnames.formats.collecting import no_collection
+from ckptnames.formats.strict_json import RepeatedName, parsed
 from ckptnames.manifest import Storage, TensorInfo
 
 METADATA = "__metadata__"
@@ -122,7 +123,7 @@ def tensors_of(path: Path, header: Header, start: int, size: int, file: str = ""
 
     ``file`` goes before the names of the storages. Raises ``corrupt-checkpoint``.
     """
-    with without_collection():
+    with no_collection():
         tensors, end = _tensors(path, header, start, file)
     if end != size:
         _refuse_coverage(path, tensors, start, size)

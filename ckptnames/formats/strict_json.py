@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ckptnames.errors import DuplicateKey, MalformedJson
+from ckptnames.formats.collecting import no_collection
 
 MAX_BYTES = 100_000_000
 
@@ -79,7 +77,7 @@ def parsed(text: str, unique: bool = True) -> Any:
     ckptnames.formats.strict_json.RepeatedName: the name 'a' stands twice in one object
     """
     try:
-        with without_collection():
+        with no_collection():
             return json.loads(
                 text,
                 parse_constant=_no_number,
@@ -88,18 +86,6 @@ def parsed(text: str, unique: bool = True) -> Any:
             )
     except RecursionError:
         raise ValueError("its values are nested too deep") from None
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Build many objects that form no cycle: the collector would walk all of them again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

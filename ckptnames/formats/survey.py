@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ckptnames.errors import DuplicateKey, InvalidIndex, MalformedJson, UnsafePath
 from ckptnames.formats.heads import is_torch_zip, kind_of, read_head
 from ckptnames.formats.strict_json import Document, read_document
+from ckptnames.wording import counted
 
 _INDEX = re.compile(r"(?P<of_weights>.*\.(?:safetensors|bin))?.*\.index(?:\.[^.]+)?\.json")
 """``model.safetensors.index.json``, and ``model.safetensors.index.fp16.json`` of a variant."""
@@ -90,7 +91,7 @@ def candidate_of_index(path: Path, document: Document) -> Candidate:
     Raises ``invalid-index``, and ``unsafe-path`` where it points outside its folder.
     """
     shards = tuple(dict.fromkeys(weight_map_of(path, document).values()))
-    return Candidate(path.name, (path.name, *shards), f"an index of {_counted(len(shards), 'file')}", document)
+    return Candidate(path.name, (path.name, *shards), f"an index of {counted(len(shards), 'file')}", document)
 
 
 def weight_map_of(path: Path, document: Document) -> dict[str, str]:
@@ -117,7 +118,7 @@ def _numbered(names: list[str]) -> list[Candidate | None]:
         if match:
             sets.setdefault((match["stem"], match["n"], match["extension"]), []).append(name)
     return [
-        Candidate(there[0], shards_of(there[0]), f"one of {_counted(int(n), 'shard')} without an index")
+        Candidate(there[0], shards_of(there[0]), f"one of {counted(int(n), 'shard')} without an index")
         for (_, n, _), there in sets.items()
     ]
 
@@ -169,7 +170,3 @@ def folders_with_weights(folder: Path) -> list[str]:
         if n >= _MOST_FOLDERS or len(found) == 3:
             break
     return found
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from ckptnames.errors import LegacyCutShort, MalformedLegacy, StorageNotThere
 from ckptnames.formats.bare_pickle import first_pickle, refusal_of
 from ckptnames.formats.checkpoint import Renames
+from ckptnames.formats.collecting import no_collection
 from ckptnames.formats.contents import describe
-from ckptnames.formats.pickle_machine import Reading, no_collection, read_pickle
+from ckptnames.formats.pickle_machine import Reading, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece, Slice, merged
 from ckptnames.formats.symbols import Dict, Global, PersistentId

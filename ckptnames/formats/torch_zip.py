@@ -10,7 +10,8 @@ from typing import Any
 from ckptnames.errors import StorageNotThere, UnsupportedFormat
 from ckptnames.formats import zip_edit
 from ckptnames.formats.checkpoint import Renames
-from ckptnames.formats.pickle_machine import LIMITS, no_collection, read_pickle
+from ckptnames.formats.collecting import no_collection
+from ckptnames.formats.pickle_machine import LIMITS, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece
 from ckptnames.formats.torch_pickle import inside, mapped, protocol_note, refuse_protocol_0

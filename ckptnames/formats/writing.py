@@ -22,7 +22,7 @@ from ckptnames.formats.outputs import (
     is_folder,
     sources_of,
 )
-from ckptnames.formats.pieces import Piece, Slice, length
+from ckptnames.formats.pieces import Piece, Slice, first_difference, length
 from ckptnames.formats.survey import LEFTOVER
 
 Progress = Callable[[int, int], None]
@@ -273,6 +273,6 @@ def _compare(copy: BufferedReader[FileIO], ours: Slice, source: FileIO, theirs: 
         except OSError as error:
             raise CannotRead(ours.path, error.strerror or str(error)) from None
         if read != part:
-            same = next((n for n, (a, b) in enumerate(zip(read, part, strict=False)) if a != b), len(read))
+            same = first_difference(read, part)
             raise PayloadDiffers(ours.path, ours.start + done + same, theirs.path, theirs.start + done + same)
         done += len(part)

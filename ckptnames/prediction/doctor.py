@@ -16,6 +16,7 @@ from ckptnames.prediction.live import answered
 from ckptnames.prediction.recording import Place, Record
 from ckptnames.prediction.tensors import ties_of
 from ckptnames.prediction.walk import Entry, entries, modules
+from ckptnames.wording import counted
 
 _PLAIN_CONTAINERS = (list, tuple, dict, set, deque)
 _MOST_HELD = 10_000
@@ -134,10 +135,9 @@ def _weights(held: nn.Module | nn.Parameter) -> int:
 
 def _counted(lost: list[nn.Module | nn.Parameter]) -> str:
     kinds = Counter(type(each).__name__ for each in lost)
-    counted = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-    n_weights = sum(map(_weights, lost))
+    listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     of_modules = any(isinstance(each, nn.Module) for each in lost)
-    return f"{counted} ({n_weights} weight{'s' * (n_weights != 1)})" if of_modules else counted
+    return f"{listed} ({counted(sum(map(_weights, lost)), 'weight')})" if of_modules else listed
 
 
 def _better(name: str, value: object, lost: list[nn.Module | nn.Parameter]) -> str:
