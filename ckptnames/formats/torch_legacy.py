@@ -67,7 +67,9 @@ class TorchLegacy(TorchFile):
         # torch asks every storage of the list to be in some tensor.
         pieces.append(dumps([storage.name for storage in kept], protocol=2))
         pieces += [Slice(path, s.position - _LENGTH_BYTES, s.nbytes + _LENGTH_BYTES) for s in kept]
-        return {Path(): merged(pieces)}
+        # What was written behind it, perhaps by a second torch.save, is not for us to leave out.
+        end = _end(storages, at.storages)
+        return {Path(): merged([*pieces, Slice(path, end, n_bytes - end)])}
 
     def read_again(self) -> tuple[Any, TensorReader]:
         """Give what the pickle says, and the reader of its tensors."""
@@ -134,8 +136,12 @@ def _order_of_bytes(system: Reading) -> tuple[str, ...]:
 
 
 def _bytes_after(storages: Mapping[str, Storage], start: int, n_bytes: int) -> tuple[str, ...]:
-    end = max((storage.position + storage.nbytes for storage in storages.values()), default=start)
+    end = _end(storages, start)
     return (f"the file goes on behind its last storage: bytes {end:,}..{n_bytes:,}",) if n_bytes > end else ()
+
+
+def _end(storages: Mapping[str, Storage], start: int) -> int:
+    return max((storage.position + storage.nbytes for storage in storages.values()), default=start)
 
 
 def _storages(path: Path, data: Buffer, reading: Reading, keys: Reading) -> dict[str, Storage]:

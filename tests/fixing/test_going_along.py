@@ -240,3 +240,17 @@ def test_modules_of_two_versions_that_become_one_are_told() -> None:
     assert conflict == ("both", "a", "b")
     assert prepared(versions(a=1, b=1), rules).remarks().conflicts == ()
     assert fixed(versions(a=1, b=2), rules)._metadata == {"both": {"version": 1}}
+
+
+def test_what_stands_behind_a_legacy_file_stays_there() -> None:
+    with Path("twice.pt").open("wb") as file:
+        torch.save({"module.a": w(1), "module.b": w(2)}, file, _use_new_zipfile_serialization=False)
+        first = file.tell()
+        torch.save({"epoch": w(3)}, file, _use_new_zipfile_serialization=False)
+    for n, rules in enumerate([STRIP, f"module.a -> !drop\n{STRIP}"]):
+        ckptnames.fix("twice.pt", f"{n}.pt", rules=rules)
+        second = Path("twice.pt").read_bytes()[first:]
+        assert Path(f"{n}.pt").read_bytes().endswith(second)
+        with Path(f"{n}.pt").open("rb") as file:
+            assert list(torch.load(file, weights_only=True)) == [["a", "b"], ["b"]][n]
+            assert torch.equal(torch.load(file, weights_only=True)["epoch"], w(3))
