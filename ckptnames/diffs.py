@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.formats.reading import Readable
 from ckptnames.infer.containers import best_container
 from ckptnames.infer.explanation import Cause, explain
 from ckptnames.infer.obstacles import Obstacle
 from ckptnames.infer.pairing import Choice
 from ckptnames.manifest import Manifest, TensorInfo
-from ckptnames.operands import manifest_of
+from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
 
 _MOST_NEAREST = 40

@@ -23,10 +23,10 @@ from ckptnames.fixing.renames import renames_of
 from ckptnames.formats.checkpoint import Checkpoint, Remarks, Renames
 from ckptnames.formats.file_state import check_unchanged
 from ckptnames.formats.outputs import check_output
-from ckptnames.formats.reading import Readable, open_path
+from ckptnames.formats.reading import open_path
 from ckptnames.formats.writing import Progress, verify_payload, write
 from ckptnames.manifest import Manifest
-from ckptnames.operands import manifest_of
+from ckptnames.operands import Readable, manifest_of
 from ckptnames.prediction.locating import model_named
 from ckptnames.rules import Pattern, Plan, Rules, plan
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from ckptnames.diffs import chosen
-from ckptnames.formats.reading import Readable, manifest_of, open_path
+from ckptnames.formats.reading import open_path
 from ckptnames.manifest import Manifest
+from ckptnames.operands import Readable, manifest_of, open_operand
 from ckptnames.rules import Pattern, Plan, Rules
 from ckptnames.rules import plan as plan_of_manifests
 
@@ -49,7 +50,7 @@ def plan(
 def _source(source: Source, target: Manifest | Iterable[str] | None) -> Manifest | Iterable[str]:
     """Of a file with several containers take the one that ``fix`` would."""
     if isinstance(source, str | os.PathLike):
-        checkpoint, container = open_path(source)
+        checkpoint, container = open_operand(source) if isinstance(source, str) else open_path(source)
         return chosen(checkpoint, container, target if isinstance(target, Manifest) else None)
     return _known(source)
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from ckptnames.diffs import diff
 from ckptnames.errors import AmbiguousInference
-from ckptnames.formats.reading import Readable
-from ckptnames.operands import manifest_of
+from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.module_paths import renamed_modules
 

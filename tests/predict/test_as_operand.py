@@ -67,6 +67,13 @@ def test_remap_like_a_model_gives_what_the_model_loads(net: type[nn.Module]) -> 
         net().load_state_dict(ckptnames.remap(state, like=like))
 
 
+def test_a_plan_for_a_model(net: type[nn.Module]) -> None:
+    for target in ("model.py:Net", net()):
+        plan = ckptnames.plan("trained.pt", "module.** -> **", target)
+        assert (plan.outcome, list(plan.mapping)) == ("ready", list(net().state_dict()))
+    assert ckptnames.plan("model.py:Net", "conv.** -> stem.**").outcome == "ready"
+
+
 def test_ties_of_a_model_without_memory_are_known() -> None:
     assert manifest_of(build("model.py:Net")).ties == (("fc.weight", "tied.weight"),)
     assert open_operand("model.py:Net").checkpoint.manifest().ties == (("fc.weight", "tied.weight"),)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
 
+from ckptnames.errors import NotAStateDict
 from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.formats.reading import Opened, Readable, open_path
-from ckptnames.formats.reading import manifest_of as _manifest_of
+from ckptnames.formats.reading import Opened, open_path, read
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.locating import ModelOperand, model_named, require_torch
+
+
+class HasStateDict(Protocol):
+    """A model, or whatever else can say its state dict."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Give the tensors by name."""
+
+
+Readable = Manifest | str | os.PathLike[str] | Mapping[str, Any] | HasStateDict
+"""What a manifest can be had from; a text is a path, ``PATH#container``, or names a model."""
 
 
 def open_operand(text: str) -> Opened:
@@ -34,15 +48,25 @@ def manifest_of(source: Readable) -> Manifest:
 
     Raises what ``open_operand`` raises, and ``not-a-state-dict``.
     """
+    if isinstance(source, Manifest):
+        return source
     if isinstance(source, str):
         checkpoint, container = open_operand(source)
         return checkpoint.manifest(container)
+    if isinstance(source, os.PathLike):
+        return read(source)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.nn.Module):
         from ckptnames.prediction.live import predict_live
 
         return predict_live(source)
-    return _manifest_of(source)
+    from ckptnames.operands.state_dicts import of_state_dict
+
+    if isinstance(source, Mapping):
+        return of_state_dict(source)
+    if hasattr(source, "state_dict"):
+        return of_state_dict(source.state_dict(), name=type(source).__name__)
+    raise NotAStateDict(f"of type '{type(source).__name__}'", [])
 
 
 def _open_model(operand: ModelOperand) -> Checkpoint:
