@@ -46,19 +46,24 @@ def explain(source: Manifest, target: Manifest) -> Explanation:
         return Explanation(None, obstacles=in_the_way)
     rules = rules_of(found)
     # A key left unpaired must not be moved onto another's place: then the rules would claim more than was proved.
-    after = [name for key in source if (name := rules(key)) is not None]
-    if len(set(after)) < len(after):
+    stages = _stage_by_stage(source, found)
+    if len(set(stages[-1])) < len(source):
         return Explanation(None, obstacles=in_the_way)
-    return Explanation(rules, _causes(source, found), obstacles=in_the_way)
+    return Explanation(rules, _causes(stages, found), obstacles=in_the_way)
 
 
-def _causes(source: Manifest, found: list[Step]) -> tuple[Cause, ...]:
-    names = list(source)
-    causes = []
+def _stage_by_stage(source: Manifest, found: list[Step]) -> list[list[str]]:
+    """Give the names as they stand, and as each step leaves them."""
+    stages = [list(source)]
     for step in found:
         rules = rules_of([step])
-        renamed = [rules(name) or name for name in names]
+        stages.append([rules(name) or name for name in stages[-1]])
+    return stages
+
+
+def _causes(stages: list[list[str]], found: list[Step]) -> tuple[Cause, ...]:
+    causes = []
+    for step, names, renamed in zip(found, stages, stages[1:], strict=False):
         touched = sum(1 for before, after in zip(names, renamed, strict=True) if before != after)
         causes.append(Cause(step.words, touched, len(names)))
-        names = renamed
     return tuple(causes)

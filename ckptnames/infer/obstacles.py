@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import NamedTuple
 
 from ckptnames.manifest import Manifest
+from ckptnames.wording import counted
 
 _QUANTISED = (
     "absmax",
@@ -43,6 +45,10 @@ def obstacles(source: Manifest, target: Manifest) -> tuple[Obstacle, ...]:
     return tuple(obstacle for obstacle in found if obstacle)
 
 
+def _share(keys: Sized, source: Manifest) -> str:
+    return f"{len(keys):,} of {counted(len(source), 'key')}"
+
+
 def _leaf(key: str) -> str:
     return key.rsplit(".", 1)[-1]
 
@@ -58,7 +64,7 @@ def _flat(source: Manifest, target: Manifest) -> Obstacle | None:
     return Obstacle(
         "flat-parameters",
         keys,
-        f"{len(keys)} of {len(source)} keys are FSDP's flattened parameters: many weights in one tensor, without names",
+        f"FSDP flattened many weights into one tensor without names: {_share(keys, source)}",
         "save again with FullStateDictConfig, or consolidate with the shard metadata that the FSDP model holds",
     )
 
@@ -76,7 +82,7 @@ def _placeholders(source: Manifest, target: Manifest) -> Obstacle | None:
     return Obstacle(
         "zero-placeholders",
         empty,
-        f"{len(empty)} of {len(source)} keys have shape [0] or [1]: placeholders of DeepSpeed ZeRO-3, not weights",
+        f"DeepSpeed ZeRO-3 left placeholders of shape [0] or [1], not weights: {_share(empty, source)}",
         "run DeepSpeed's zero_to_fp32.py in the checkpoint folder, and use the file it writes",
     )
 
@@ -91,6 +97,6 @@ def _quantised(source: Manifest, target: Manifest) -> Obstacle | None:
     return Obstacle(
         "quantised-weights",
         keys,
-        f"{len(keys)} of {len(source)} keys are quantisation state: the weights beside them are packed numbers",
+        f"the weights are packed numbers, with their quantisation state beside them: {_share(keys, source)}",
         "build the model quantised in the same way, or dequantise the checkpoint with the library that wrote it",
     )

@@ -7,13 +7,15 @@ shape. A user's own submodule called ``module`` survives because stripping it wo
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ckptnames.infer.wrapping import unwrapped
+from ckptnames.infer.wrapping import may_be_wrapped, unwrapped
 from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.rules.pattern import quoted
 
 _PROBES = 24
 _SAMPLE = 400
@@ -47,6 +49,15 @@ class Choice(NamedTuple):
     add: str
     n_keys: int
 
+    @property
+    def rule(self) -> str:
+        """The rule that takes this copy.
+
+        >>> Choice("teacher", "", 9).rule
+        'teacher.** -> **'
+        """
+        return " -> ".join(".".join([*map(quoted, filter(None, p.split("."))), "**"]) for p in (self.strip, self.add))
+
 
 class Pairing(NamedTuple):
     """``pairs`` maps target keys to source keys; ``choices`` are rival copies, and then nothing is paired."""
@@ -56,33 +67,35 @@ class Pairing(NamedTuple):
 
 
 class _Side:
-    """The keys of one side under one spelling, and an index by their last segments."""
+    """The keys of one side by their spelling, and where those are that end alike."""
 
-    def __init__(self, keys: Iterable[str], bare: bool) -> None:
-        spelled: defaultdict[str, list[str]] = defaultdict(list)
-        for key in keys:
-            spelled[unwrapped(key) if bare else key].append(key)
-        # A spelling that two keys share cannot tell them apart: it decides nothing.
-        self.keys = {spelling: found[0] for spelling, found in spelled.items() if len(found) == 1}
-        self._by_tail: defaultdict[str, list[str]] = defaultdict(list)
-        for spelling in self.keys:
-            self._by_tail[_tail(spelling)].append(spelling)
+    def __init__(self, spelled: Mapping[str, str]) -> None:
+        self.keys = spelled
+        self._places = {spelling[::-1]: n for n, spelling in enumerate(spelled)}
+        self._backwards = sorted(self._places)
 
-    def ending_with(self, key: str) -> Iterator[str]:
-        """Give the prefix of every key that ends with these whole segments."""
-        if "." not in key:
-            candidates: Iterable[str] = self.keys
-        else:
-            candidates = self._by_tail[_tail(key)]
-        for other in candidates:
-            if other == key:
-                yield ""
-            elif other.endswith("." + key):
-                yield other[: -len(key) - 1]
+    def ending_with(self, key: str) -> list[str]:
+        """Give the prefix of every key that ends with these whole segments, in the order of the keys."""
+        ending = key[::-1]
+        # Spelled backwards they stand together, up to what would follow the dot in front of them.
+        start, end = (bisect_left(self._backwards, ending + after) for after in (".", "/"))
+        found = [*([ending] if key in self.keys else []), *self._backwards[start:end]]
+        return [backwards[len(key) + 1 :][::-1] for backwards in sorted(found, key=self._places.__getitem__)]
 
 
-def _tail(key: str) -> str:
-    return ".".join(key.rsplit(".", 2)[-2:])
+def _sides(keys: Iterable[str]) -> tuple[_Side, _Side]:
+    """Give the keys as they stand, and without their wrapper segments."""
+    plain = _Side({key: key for key in keys})
+    if not any(map(may_be_wrapped, plain.keys)):
+        return plain, plain
+    bare: dict[str, str] = {}
+    shared: set[str] = set()
+    for key in plain.keys:
+        spelling = unwrapped(key)
+        if bare.setdefault(spelling, key) != key:
+            shared.add(spelling)
+    # A spelling that two keys share cannot tell them apart: it decides nothing.
+    return plain, _Side({spelling: key for spelling, key in bare.items() if spelling not in shared})
 
 
 def pair(source: Manifest, target: Manifest) -> Pairing:
@@ -95,8 +108,8 @@ def pair(source: Manifest, target: Manifest) -> Pairing:
     pairs: dict[str, str] = {}
     for round_ in range(_MAX_ROUNDS):
         used = set(pairs.values())
-        free_source = {key: info for key, info in source.items() if key not in used}
-        free_target = {key: info for key, info in target.items() if key not in pairs}
+        free_source = {key: info for key, info in source.items() if key not in used} if pairs else source.tensors
+        free_target = {key: info for key, info in target.items() if key not in pairs} if pairs else target.tensors
         best, rivals = _best(free_source, free_target, first=round_ == 0)
         if rivals and round_ == 0:
             return Pairing({}, rivals)
@@ -111,20 +124,22 @@ def _best(
 ) -> tuple[dict[str, str], tuple[Choice, ...]]:
     if not source or not target:
         return {}, ()
-    sides = {bare: (_Side(source, bare), _Side(target, bare)) for bare in (False, True)}
-    sample = _spread(list(target), _SAMPLE) + _spread(list(source), _SAMPLE)
+    sides = dict(zip((False, True), zip(_sides(source), _sides(target), strict=True), strict=True))
+    sample = {*_spread(list(target), _SAMPLE), *_spread(list(source), _SAMPLE)}
+    samples = {bare: {s: key for s, key in sides[bare][1].keys.items() if key in sample} for bare in sides}
     guesses = _hypotheses(sides)
 
-    def filled(guess: Hypothesis, among: Collection[str] | None) -> dict[str, str]:
-        return dict(_filled(guess, sides[guess.bare], source, target, among))
-
     def promise(guess: Hypothesis) -> tuple[int, bool, int]:
-        return -len(filled(guess, sample)), guess.bare, len(guess.strip) + len(guess.add)
+        found = _filled(guess, sides[guess.bare][0].keys, samples[guess.bare], source, target)
+        return -len(found), guess.bare, len(guess.strip) + len(guess.add)
 
     finalists = sorted(guesses, key=promise)[:_FINALISTS]
     if IDENTITY not in finalists:
         finalists.append(IDENTITY)
-    results = {guess: filled(guess, None) for guess in finalists}
+    results: dict[Hypothesis, dict[str, str]] = {}
+    for guess in finalists:
+        source_side, target_side = sides[guess.bare]
+        results[guess] = _filled(guess, source_side.keys, target_side.keys, source, target)
     ranked = sorted(finalists, key=lambda g: (-len(results[g]), g.bare, len(g.strip) + len(g.add)))
     winner = ranked[0]
     pairs = results[winner]
@@ -134,7 +149,7 @@ def _best(
         return results[IDENTITY], ()
     rivals = [g for g in ranked[1:] if _is_rival(results[g], pairs)]
     if rivals:
-        return {}, tuple(Choice(g.strip, g.add, len(results[g])) for g in _spelled_out([winner, *rivals], results))
+        return {}, _choices([winner, *rivals], results)
     return pairs, ()
 
 
@@ -166,24 +181,21 @@ def _both(key: str, source: _Side, bare: bool) -> Iterator[Hypothesis]:
 
 def _filled(
     guess: Hypothesis,
-    sides: tuple[_Side, _Side],
+    source_keys: Mapping[str, str],
+    target_keys: Mapping[str, str],
     source: Mapping[str, TensorInfo],
     target: Mapping[str, TensorInfo],
-    among: Collection[str] | None,
-) -> Iterator[tuple[str, str]]:
-    source_keys, target_keys = sides[0].keys, sides[1].keys
+) -> dict[str, str]:
+    """Give the target keys that the guess fills, each with the source key; both sides by their spelling."""
     strip = guess.strip and guess.strip + "."
     add = guess.add and guess.add + "."
     cut = len(add)
-    wanted = None if among is None else set(among)
-    for spelling, key in target_keys.items():
-        if wanted is not None and key not in wanted:
-            continue
-        if add and not spelling.startswith(add):
-            continue
-        found = source_keys.get(strip + spelling[cut:])
-        if found is not None and fits(source[found], target[key]):
-            yield key, found
+    pairs = (
+        (key, source_keys.get(strip + spelling[cut:]))
+        for spelling, key in target_keys.items()
+        if spelling.startswith(add)
+    )
+    return {key: found for key, found in pairs if found is not None and fits(source[found], target[key])}
 
 
 def fits(source: TensorInfo, target: TensorInfo) -> bool:
@@ -221,12 +233,13 @@ def _is_rival(other: Mapping[str, str], best: Mapping[str, str]) -> bool:
     return 2 * disputed >= len(other)
 
 
-def _spelled_out(guesses: Sequence[Hypothesis], results: Mapping[Hypothesis, Mapping[str, str]]) -> list[Hypothesis]:
+def _choices(guesses: Sequence[Hypothesis], results: Mapping[Hypothesis, Mapping[str, str]]) -> tuple[Choice, ...]:
     """Keep one reading for each set of sources: with and without wrapper segments often say the same."""
     seen: dict[frozenset[str], Hypothesis] = {}
     for guess in guesses:
         seen.setdefault(frozenset(list(results[guess].values())[:50]), guess)
-    return [_with_wrappers(guess, results[guess]) for guess in seen.values()]
+    spelled = ((_with_wrappers(guess, results[guess]), len(results[guess])) for guess in seen.values())
+    return tuple(Choice(guess.strip, guess.add, n_keys) for guess, n_keys in spelled)
 
 
 def _with_wrappers(guess: Hypothesis, pairs: Mapping[str, str]) -> Hypothesis:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from ckptnames.errors import RuleError
+from ckptnames.folding import fold
 from ckptnames.infer.wrapping import WRAPPERS, maker
 from ckptnames.keys import is_index
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
 
 Segments = tuple[str, ...]
+
+_MOST_PLACES = 3
+_PROBES = 100
 
 
 class Step(NamedTuple):
@@ -69,8 +74,9 @@ def _replays(found: Sequence[Step], pairs: Mapping[str, str]) -> bool:
 
 def _one_prefix(pairs: Mapping[str, str]) -> list[Step] | None:
     """Take the one prefix that every pair exchanges, its wrapper segments included."""
+    # Every pair has to have it: a few say what it may be.
     heads: Counter[tuple[Segments, Segments]] = Counter(
-        _heads(tuple(source.split(".")), tuple(target.split("."))) for target, source in pairs.items()
+        _heads(tuple(source.split(".")), tuple(target.split("."))) for target, source in islice(pairs.items(), _PROBES)
     )
     for (strip, add), _ in heads.most_common(3):
         before, after = ".".join([*strip, ""]), ".".join([*add, ""])
@@ -178,13 +184,23 @@ def _wrapper_steps(
 def _at_sites(sites: Iterable[tuple[Segments, str]], inserting: bool, slots: bool) -> Step:
     """Handle wrapper segments at these places, all equally deep; with ``slots`` indices stand for all indices."""
     lines: dict[str, None] = {}
-    words: dict[str, None] = {}
-    verb = "insert" if inserting else "remove"
+    places: defaultdict[str, list[str]] = defaultdict(list)
     for path, word in sorted(sites):
         typed = [f"{{i{n}:d}}" if slots and is_index(part) else quoted(part) for n, part in enumerate(path)]
         bare = [part.replace(":d}", "}") for part in typed]
         before = [*typed, "**"] if inserting else [*typed, word, "**"]
         after = [*bare, word, "**"] if inserting else [*bare, "**"]
         lines[f"{'.'.join(before)} -> {'.'.join(after)}"] = None
-        words[f"{verb} `{word}.` {'under `' + '.'.join(path) + '`' if path else 'in front'}{_made_by((word,))}"] = None
-    return Step(tuple(lines), "; ".join(words) if len(words) < 4 else f"{verb} wrapper segments in {len(words)} places")
+        places[word].append(".".join(path))
+    verb = "insert" if inserting else "remove"
+    return Step(
+        tuple(lines), "; ".join(f"{verb} `{word}.` {_where(places[word])}{_made_by((word,))}" for word in places)
+    )
+
+
+def _where(paths: Sequence[str]) -> str:
+    """Name the modules under which a wrapper segment stands, if they are few patterns."""
+    modules = [f"under `{group.pattern}`" for group in fold((path, "") for path in paths if path)]
+    if len(modules) > _MOST_PLACES:
+        return f"in {len(paths)} places"
+    return " and ".join([*(["in front"] if "" in paths else []), *modules])

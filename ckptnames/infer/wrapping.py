@@ -7,6 +7,7 @@ DeepSpeed (``_forward_module``) and Opacus (``_module``) as public issues quote 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 WRAPPERS = {
@@ -29,7 +30,12 @@ PREFIXES = {
     "online_model": "the live copy beside an averaged (EMA) one",
 }
 
-_WRITTEN_WITH = tuple(f"{word}." for word in WRAPPERS)
+_WRAPPED = re.compile("|".join(rf"{word}\." for word in WRAPPERS)).search
+
+
+def may_be_wrapped(key: str) -> bool:
+    """Tell quickly whether a key can have a wrapper segment above its last one at all."""
+    return _WRAPPED(key) is not None
 
 
 def unwrapped(key: str) -> str:
@@ -38,7 +44,7 @@ def unwrapped(key: str) -> str:
     >>> unwrapped("module.net._orig_mod.fc.weight"), unwrapped("mlp_module.weight")
     ('net.fc.weight', 'mlp_module.weight')
     """
-    if not any(word in key for word in _WRITTEN_WITH):
+    if not _WRAPPED(key):
         return key
     *path, leaf = key.split(".")
     return ".".join([segment for segment in path if segment not in WRAPPERS] + [leaf])

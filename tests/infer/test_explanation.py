@@ -167,6 +167,14 @@ def test_two_complete_copies_are_a_choice_not_a_guess() -> None:
     assert {choice.strip for choice in found.choices} == {"student", "teacher.module"}
 
 
+def test_a_rival_that_is_spelled_without_wrapper_segments_is_a_choice_too() -> None:
+    info = TensorInfo("F32", (2,), 8)
+    wrapped = "bias.mlp_module._orig_mod._fsdp_wrapped_module.weight"
+    found = explain(Manifest({"model.mlp_module.weight": info, f"net.{wrapped}": info}), Manifest({wrapped: info}))
+    assert found.rules is None
+    assert [choice.n_keys for choice in found.choices] == [1, 1]
+
+
 def test_plain_names_beside_an_averaged_copy_stay_as_they_are() -> None:
     plain = names(Net())
     both = Manifest({**{f"ema_model.{key}": info for key, info in plain.items()}, **plain})
