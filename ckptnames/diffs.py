@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.infer.containers import best_container
-from ckptnames.infer.explanation import Cause, explain
-from ckptnames.infer.obstacles import Obstacle
-from ckptnames.infer.pairing import Choice
+from ckptnames.inference.wrappers.containers import best_container
+from ckptnames.inference.wrappers.explanation import Cause, explain
+from ckptnames.inference.wrappers.obstacles import Obstacle
+from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules

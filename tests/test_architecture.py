@@ -27,7 +27,7 @@ ROOMS = (
     ("formats",),
     ("prediction",),
     ("operands",),
-    ("infer",),
+    ("inference",),
     ("diffs", "fixing", "loading"),
     ("report",),
     ("cli",),
@@ -128,10 +128,10 @@ def test_the_facade_imports_nothing_when_it_is_imported() -> None:
     [
         ("ckptnames.keys", "from ckptnames.rules import Rules"),
         ("ckptnames.rules.rule", "def f():\n    from ckptnames.formats.reading import read"),
-        ("ckptnames.formats.reading", "if TYPE_CHECKING:\n    import ckptnames.infer.pairing"),
+        ("ckptnames.formats.reading", "if TYPE_CHECKING:\n    import ckptnames.inference.wrappers.pairing"),
         ("ckptnames.diffs", "from ckptnames.report.diff import diff_text"),
         ("ckptnames.report.diff", "from ckptnames.cli.screen import out"),
-        ("ckptnames.infer.pairing", "import ckptnames"),
+        ("ckptnames.inference.wrappers.pairing", "import ckptnames"),
     ],
 )
 def test_wrong_arrows_are_seen(module: str, source: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
 from ckptnames.folding import fold
-from ckptnames.infer.explanation import Cause
+from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.manifest import Manifest
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns

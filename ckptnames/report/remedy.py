@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ckptnames.diffs import Diff
 from ckptnames.folding import fold
-from ckptnames.infer.pairing import Choice
+from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest
 from ckptnames.rules import Rules
 from ckptnames.wording import counted, in_shell, path_in_shell
