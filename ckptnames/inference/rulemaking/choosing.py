@@ -59,7 +59,8 @@ def rules_for(task: Task) -> Written:
     effort, most_alike = 0, MOST_ALIKE
     while True:
         changes, untold = sampled(task.changes, most_alike), sampled(dict.fromkeys(task.untold, ""), most_alike)
-        chosen = merged(_Choice(task, changes, untold, effort).rules(), _Check(task, [*changes, *untold]))
+        check = _Check(task, [*changes, *untold])
+        chosen = merged(_in_source_order(_Choice(task, changes, untold, effort).rules(), check), check)
         decided, failures = _proved(chosen, task)
         if not failures and (effort or len(chosen) <= _FEW or len(chosen) * _KEYS_PER_RULE <= len(task.changes)):
             rules = Rules.parse("".join(f"{rule}\n" for rule in chosen))
@@ -106,6 +107,19 @@ class _Check:
 
 def _outcome(stage: Stage, key: str) -> str:
     return _decision(stage, key)[1]
+
+
+def _in_source_order(rules: Sequence[Rule], check: _Check) -> Sequence[Rule]:
+    """Order rules as the source has the first keys that they decide, unless that makes a difference."""
+    numbers = {id(rule): number for number, rule in enumerate(rules)}
+    stage = Stage(rules)
+    firsts = [len(check.keys)] * len(rules)
+    for place, key in enumerate(check.keys):
+        rule, _ = _decision(stage, key)
+        if rule is not None:
+            firsts[numbers[id(rule)]] = min(firsts[numbers[id(rule)]], place)
+    ordered = sorted(rules, key=lambda rule: firsts[numbers[id(rule)]])
+    return ordered if check(ordered, ordered) else rules
 
 
 def _decision(stage: Stage, key: str) -> tuple[Rule | None, str]:
