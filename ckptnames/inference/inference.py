@@ -160,7 +160,9 @@ class _Answer:
         left = [key for key in self.search.source if key not in becomes]
         # What is not used must not be taken for what has its name in the target.
         undecided = {key: OPEN for key in left if key in self.target}
-        written = rules_for(Task(changes | undecided, [key for key in left if key not in undecided], self.target))
+        wanted = changes | undecided
+        ordered = {key: wanted[key] for key in self.decided.names.values() if key in wanted}
+        written = rules_for(Task(ordered, [key for key in left if key not in undecided], self.target))
         evidence = [Evidence(line, 1, "the two share their storage in the target") for line in both]
         evidence += [self._evidence(rule, keys) for rule, keys in written.keys.items()]
         return Rules([*self.decided.given.stages, *_joined(both, written.rules)]), evidence

@@ -52,7 +52,7 @@ def rules_for(task: Task) -> Written:
 
     >>> task = Task({"m.0.a.w": "n.0.b.w", "m.1.a.w": "n.1.b.w"}, ["m.2.c.w"], ["n.0.b.w", "n.1.b.w"])
     >>> print(rules_for(task).rules, end="")
-    m.{i:d}.a.** -> n.{i}.b.**
+    m.{i:d}.a.w -> n.{i}.b.w
     """
     if all(task.is_right(key, key) for key in chain(task.changes, task.untold)):
         return Written(Rules(), {})
