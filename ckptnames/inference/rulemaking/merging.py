@@ -132,13 +132,11 @@ def _filled(segments: Segments, name: str, texts: Sequence[str]) -> str:
 def _shared(texts: Sequence[str]) -> tuple[str, str]:
     """Give what all texts begin with and end with, in whole words unless only a letter or two differ.
 
-    >>> _shared(["attention.wq", "attention.wk"]), _shared(["input_norm", "inner_norm"])
+    >>> _shared(["attention.wq", "attention.wk"]), _shared(["input_layer_norm", "inner_norm"])
     (('attention.w', ''), ('', '_norm'))
     """
     head = _common(texts)
     tail = _common([text[len(head) :][::-1] for text in texts])[::-1]
-    if any(len(text) <= len(head) + len(tail) for text in texts):
-        head, tail = _to_word(head), _to_word(tail[::-1])[::-1]
     if max(len(text) - len(head) - len(tail) for text in texts) > _SHORT or head[-1:].isdigit() or tail[:1].isdigit():
         head, tail = _to_word(head), _to_word(tail[::-1])[::-1]
     if any(len(text) <= len(head) + len(tail) for text in texts):
