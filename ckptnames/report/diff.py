@@ -112,11 +112,11 @@ def _kind(prefix: str) -> str:
 def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
     then = "After that " if diff.after_rules else ""
     if left.same and diff.target.partial:
-        yield [f"After that all {counted(left.matched, 'key')} that the message names match; it does not name all."]
+        yield [f"After that {_all_match(left.matched, ' that the message names')}; it does not name all."]
         return
     if left.same:
         alike = "name and shape" if _is_told(diff) else "name, shape and dtype"
-        yield [f"After that nothing differs: all {counted(left.matched, 'key')} match in {alike}."]
+        yield [f"After that nothing differs: {_all_match(left.matched)} in {alike}."]
         return
     match = "matches" if left.matched == 1 else "match"
     yield [f"{then}{counted(left.matched, 'key')} {match} in name and shape. What differs:"]
@@ -137,6 +137,10 @@ def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
     near = [(f"  {shown(key)}", shown(other)) for key, other in left.nearest.items() if key in weights]
     if near:
         yield ["spelled most alike (not a proof):", *columns(near[:_MOST_LINES], width=width)]
+
+
+def _all_match(n: int, which: str = "") -> str:
+    return f"the one key{which} matches" if n == 1 else f"all {counted(n, 'key')}{which} match"
 
 
 def _patterns(items: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
