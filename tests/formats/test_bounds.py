@@ -25,7 +25,7 @@ from ckptnames.errors import CkptnamesError
 from ckptnames.formats import contents, modules, strict_json
 from tests.formats.making import entry, legacy, opcodes, safetensors_bytes, stored, tensor, torch_zip, zipped
 
-SECONDS = 5.0
+SECONDS = 20.0
 """Of processor time: generous, since the work itself takes a fraction of a second."""
 
 WEIGHT = b"".join(opcodes(tensor(stored("0", 1), (1,), (1,))))

@@ -27,7 +27,7 @@ from ckptnames.manifest import Manifest
 
 TENSORS = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2), "n": torch.tensor(3), "half": torch.ones(4).half()}
 EXAMPLES = 2 * settings().max_examples
-SECONDS = 3.0
+SECONDS = 30.0
 
 
 class Net(nn.Module):
