@@ -93,4 +93,4 @@ def some(lines: Sequence[str]) -> Iterator[str]:
 
 def renamed(plan: Plan) -> dict[str, str]:
     """Give the keys that the plan renames, source key to target key."""
-    return {source: target for target, source in plan.mapping.items() if source != target}
+    return {source: target for target, source in plan.names.items() if source != target}

@@ -74,7 +74,8 @@ class Plan:
     decisions: tuple[Decision, ...]
     """One for each source key, in order."""
     mapping: Mapping[str, str]
-    """Target key to source key. Where source keys collide, the first has it."""
+    """Target key to source key; of a target that is not known whole, every name. Where source keys collide, the first
+    has it."""
     problems: tuple[Problem, ...]
     allowed: tuple[Problem, ...] = ()
     """Problems that the caller accepted."""
@@ -83,6 +84,15 @@ class Plan:
     outcome: str = "ready"
     """``ready``; ``blocked`` where a problem is an error; ``nothing-to-do`` where no rule matches anything and the
     target, if there is one, is satisfied as it is."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Every key of the result, and the source key that it comes from; the first, where source keys collide."""
+        names: dict[str, str] = {}
+        for decision in self.decisions:
+            for name in decision.targets:
+                names.setdefault(name, decision.source)
+        return names
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -105,7 +115,7 @@ class Plan:
             if problem.severity == "error":
                 found.setdefault(problem.code, []).append(problem)
         for problems in found.values():
-            yield error_of(problems, self.source, self.target, self.mapping)
+            yield error_of(problems, self.source, self.target, self.names)
 
     def check(self) -> None:
         """Raise the first error, if there is one."""
@@ -266,9 +276,14 @@ class _Draft:
             rules=self.rules,
             target=self.target,
             decisions=decisions,
-            mapping=mapping,
+            mapping=self._of_target(mapping),
             problems=tuple(problems),
             allowed=tuple(self.allowed),
             droppable=frozenset(self.droppable),
             outcome=outcome,
         )
+
+    def _of_target(self, mapping: dict[str, str]) -> dict[str, str]:
+        if self.target is None or self.target.partial:
+            return mapping
+        return {name: key for name, key in mapping.items() if name in self.target}
