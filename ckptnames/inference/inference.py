@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.cautions import Caution, cautions
-from ckptnames.inference.matching.alignment import Alignment, Open
-from ckptnames.inference.matching.copies import Copies, copies_in, superseded
+from ckptnames.inference.matching.alignment import Alignment
+from ckptnames.inference.matching.copies import copies_in, superseded
 from ckptnames.inference.matching.filling import Filling, filling
 from ckptnames.inference.matching.orientation import is_turned, turned
-from ckptnames.inference.matching.units import Unit, template_of, tree_of
+from ckptnames.inference.matching.units import tree_of
 from ckptnames.inference.rulemaking.choosing import Task, rules_for
-from ckptnames.inference.rulemaking.proposals import OPEN
+from ckptnames.inference.undecided import Ambiguity, ambiguities
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
-from ckptnames.rules.rule import Rule
+from ckptnames.rules.rule import OPEN, Rule
 from ckptnames.rules.ruleset import Stage
-
-_MOST_CANDIDATES = 6
 
 
 class Evidence(NamedTuple):
@@ -31,15 +29,6 @@ class Evidence(NamedTuple):
     rule: str
     n_keys: int
     why: str
-
-
-class Ambiguity(NamedTuple):
-    """Keys that fit each other equally well, and for each candidate of one of them the line that would decide."""
-
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    why: str
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +50,7 @@ class Inference:
 
 
 def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> Inference:
-    """Find the rules between two manifests; lines of ``given`` are taken as decided.
+    """Find the rules between two manifests; lines of ``given`` are taken as decided, unless they leave a key open.
 
     >>> names = {"layers.0.attention.wq.weight": (8, 8), "layers.0.attention.wv.weight": (8, 8)}
     >>> wanted = {"h.0.self_attn.q_proj.weight": (8, 8), "h.0.self_attn.v_proj.weight": (8, 8)}
@@ -78,7 +67,7 @@ class _Decided:
     """What given lines decide, and the two sides without that."""
 
     def __init__(self, source: Manifest, target: Manifest, given: Rules | None) -> None:
-        self.given = given or Rules()
+        self.given = _without_open(given or Rules())
         self.names: dict[str, str] = {}
         """Each source key that is not left out, and the name that the given lines make of it."""
         self.pairs: dict[str, str] = {}
@@ -92,6 +81,12 @@ class _Decided:
         self.origins = {name: key for key, name in self.names.items()}
         self.source = {name: source[key] for key, name in self.names.items() if name not in fixed}
         self.target = {name: info for name, info in target.items() if name not in self.pairs}
+
+
+def _without_open(rules: Rules) -> Rules:
+    """Leave out the lines that decide nothing."""
+    stages = (Stage([rule for rule in stage.rules if rule.action != OPEN], stage.name) for stage in rules.stages)
+    return Rules(stages, rules.name)
 
 
 class _Search:
@@ -138,13 +133,17 @@ class _Answer:
             rules=rules,
             mapping=mapping,
             evidence=tuple(evidence),
-            ambiguous=tuple(_ambiguities(self.search)),
+            ambiguous=tuple(self._ambiguous()),
             cautions=cautions(self.pairs, self.search.source, self.target),
             unused_source=tuple(key for key in self.source if key not in used),
             unfilled_target=unfilled,
             transposed=self._original(self.search.filled.transposed),
             complete=all(is_droppable(name, self.target[name], self.target) for name in unfilled),
         )
+
+    def _ambiguous(self) -> Iterator[Ambiguity]:
+        for found in ambiguities(self.search.copies, self.search.alignment):
+            yield found._replace(sources=tuple(self.decided.origins[key] for key in found.sources))
 
     def _original(self, pairs: Mapping[str, str]) -> dict[str, str]:
         return {name: self.decided.origins[key] for name, key in pairs.items()}
@@ -186,53 +185,3 @@ def _tied(pairs: Mapping[str, str], target: Manifest) -> dict[str, str]:
         if key is not None:
             found.update({name: key for name in group if name not in pairs})
     return found
-
-
-def _ambiguities(search: _Search) -> Iterator[Ambiguity]:
-    for copies in search.copies:
-        yield _between(copies)
-    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Open]] = {}
-    for group in search.alignment.still_open():
-        groups.setdefault((_templates(group.sources), _templates(group.targets)), []).append(group)
-    for found in groups.values():
-        yield _undecided(found)
-
-
-def _templates(columns: Sequence[Sequence[Unit]]) -> tuple[str, ...]:
-    return tuple(sorted({template_of(".".join(units[0].path)) for units in columns}))
-
-
-def _between(copies: Copies) -> Ambiguity:
-    paths = [".".join(node.path) for node in copies.nodes]
-    keys = tuple(key for node in copies.nodes for unit in node.units for key in unit.keys.values())
-    named = " and ".join(f"`{path}.`" for path in paths)
-    why = f"{named} hold the same names and shapes: complete copies of one network, of which one is wanted"
-    return Ambiguity(keys, (), why, tuple(f"{quoted(path)}.** -> !drop" for path in paths))
-
-
-def _undecided(groups: Sequence[Open]) -> Ambiguity:
-    """Say of groups that are alike in all blocks what could fill their first target."""
-    first = groups[0]
-    place = _templates(first.targets[:1])
-    lines = []
-    for number in range(min(len(first.sources), _MOST_CANDIDATES)):
-        changes = {}
-        for group in groups:
-            if len(group.sources) > number and _templates(group.targets[:1]) == place:
-                changes.update(_renamed(group.sources[number], group.targets[0]))
-        lines += [str(rule) for rule in rules_for(Task(changes)).rules][:1]
-    return Ambiguity(
-        tuple(key for group in groups for units in group.sources for unit in units for key in unit.keys.values()),
-        tuple(key for group in groups for units in group.targets for unit in units for key in unit.keys.values()),
-        "of equal shapes, and nothing in their names tells which is which",
-        tuple(dict.fromkeys(lines)),
-    )
-
-
-def _renamed(sources: Iterable[Unit], targets: Iterable[Unit]) -> dict[str, str]:
-    return {
-        key: target.keys[role]
-        for source, target in zip(sources, targets, strict=True)
-        for role, key in source.keys.items()
-        if role in target.keys
-    }
