@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ckptnames.fixing.fix import fix
     from ckptnames.fixing.planning import plan
     from ckptnames.formats.reading import read
+    from ckptnames.inference.infer import infer
+    from ckptnames.inference.inference import Inference
     from ckptnames.loading.remap import remap
     from ckptnames.manifest import Manifest, TensorInfo
     from ckptnames.prediction import predict
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CkptnamesError",
     "Diff",
+    "Inference",
     "Manifest",
     "Plan",
     "Rules",
@@ -34,6 +37,7 @@ __all__ = [
     "canonical",
     "diff",
     "fix",
+    "infer",
     "plan",
     "predict",
     "read",
@@ -43,6 +47,7 @@ __all__ = [
 _HOMES = {
     "CkptnamesError": "ckptnames.errors",
     "Diff": "ckptnames.diffs",
+    "Inference": "ckptnames.inference.inference",
     "Manifest": "ckptnames.manifest",
     "Plan": "ckptnames.rules",
     "Rules": "ckptnames.rules",
@@ -50,6 +55,7 @@ _HOMES = {
     "canonical": "ckptnames.prediction.canonical",
     "diff": "ckptnames.diffs",
     "fix": "ckptnames.fixing.fix",
+    "infer": "ckptnames.inference.infer",
     "plan": "ckptnames.fixing.planning",
     "predict": "ckptnames.prediction",
     "read": "ckptnames.formats.reading",

@@ -28,7 +28,7 @@ ROOMS = (
     ("prediction",),
     ("operands",),
     ("inference",),
-    ("diffs", "fixing", "loading"),
+    ("diffs", "like", "fixing", "loading"),
     ("report",),
     ("cli",),
 )
@@ -187,6 +187,7 @@ def test_the_facade_names_all_that_is_public_and_sorted() -> None:
     assert set(ckptnames.__all__) == {
         "CkptnamesError",
         "Diff",
+        "Inference",
         "Manifest",
         "Plan",
         "Rules",
@@ -194,6 +195,7 @@ def test_the_facade_names_all_that_is_public_and_sorted() -> None:
         "canonical",
         "diff",
         "fix",
+        "infer",
         "plan",
         "predict",
         "read",

@@ -10,9 +10,10 @@ import click
 from ckptnames.cli import exits
 from ckptnames.cli.operands import open_operand
 from ckptnames.cli.screen import out, out_json, paint, width
-from ckptnames.diffs import chosen, diff
+from ckptnames.diffs import diff
 from ckptnames.errors import BadUsage, CannotRead
 from ckptnames.formats.torch_error import parse_torch_error, partial_target
+from ckptnames.inference.wrappers.containers import chosen
 from ckptnames.manifest import Manifest
 from ckptnames.report.diff import diff_json, diff_text
 

@@ -85,6 +85,7 @@ def command(
                 None if like is None else _manifest(like),
                 also=also,
                 allow=[_allowed(text) for text in allow],
+                accept=accept,
                 drop_unexpected=drop_unexpected,
             )
             ready.plan.check()
@@ -117,8 +118,6 @@ def _checked(ctx: click.Context, output: str | None) -> str:
         raise BadUsage(
             found, ctx.command_path, "give --like TARGET with it, or leave keys out with --rule 'KEY -> !drop'"
         )
-    if given["accept"]:
-        raise BadUsage(f"there is no caution '{given['accept'][0]}' to accept", ctx.command_path, "leave --accept out")
     return output
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "ls": Listed("ckptnames.cli.ls", "What is inside: keys, shapes, dtypes, containers, ties."),
     "predict": Listed("ckptnames.cli.predict", "The names that a model's state_dict will have, and why."),
     "diff": Listed("ckptnames.cli.diff", "What differs, why, and the command that mends it."),
+    "infer": Listed("ckptnames.cli.infer", "The rules that lead from one set of names to another."),
     "fix": Listed("ckptnames.cli.fix", "Write a checkpoint again under other names."),
 }
 """To add a command: a module with a click command named ``command``, and a line here."""

@@ -195,6 +195,36 @@ class AmbiguousInference(PlanError):
         )
 
 
+class UndecidedKeys(AmbiguousInference):
+    """Keys of the target that several keys of the source fit equally well; each line would decide it in one way."""
+
+    def __init__(self, path: str, n_keys: int, lines: Sequence[str], message: str) -> None:
+        self.n_keys, self.lines = n_keys, tuple(lines)
+        PlanError.__init__(
+            self,
+            f"{counted(n_keys, 'key')} could be filled in several ways: {message}",
+            where=path,
+            evidence=self.lines,
+            help="`ckptnames infer SOURCE TARGET -o names.rules` writes down what is known: decide the lines that end "
+            "in `!open`, and give the file as --rules",
+        )
+
+
+class UncheckedCaution(PlanError):
+    """Renames that fit in name and shape, of tensors whose values the two sides may lay out in different ways."""
+
+    code = "unchecked-caution"
+
+    def __init__(self, path: str, caution: str, message: str, patterns: Sequence[str], n_keys: int) -> None:
+        self.caution, self.patterns, self.n_keys = caution, tuple(patterns), n_keys
+        super().__init__(
+            f"[{caution}] {counted(n_keys, 'key')}: {message}",
+            where=path,
+            evidence=self.patterns,
+            help=f"where a rename is enough, say so with --accept {caution}",
+        )
+
+
 class CannotRename(PlanError):
     """The source holds content that no rename turns into the target's weights: each subclass is a reason."""
 
@@ -220,6 +250,12 @@ class NothingLeft(PlanError):
             where=f"{path}",
             help="drop less: a rule that ends in `-> !drop` takes every key that no earlier one does",
         )
+
+
+class TransposedWeights(CannotRename):
+    """The two sides multiply from different sides."""
+
+    code = "transposed-weights"
 
 
 class FlatParameters(CannotRename):

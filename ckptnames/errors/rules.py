@@ -102,3 +102,13 @@ class CannotAllow(RuleError):
             f"'{problem}' is not a problem that can be allowed",
             help=f"name one of these: {', '.join(accepted)}",
         )
+
+
+class CannotAccept(RuleError):
+    """A caution that there is not."""
+
+    code = "cannot-accept"
+
+    def __init__(self, caution: str, known: Sequence[str]) -> None:
+        self.caution, self.known = caution, tuple(known)
+        super().__init__(f"there is no caution called '{caution}'", help=f"name one of these: {', '.join(known)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ckptnames.inference.matching.filling import Filling, filling
 from ckptnames.inference.matching.orientation import is_turned, turned
 from ckptnames.inference.matching.units import tree_of
 from ckptnames.inference.rulemaking.choosing import Task, rules_for
-from ckptnames.inference.undecided import Ambiguity, ambiguities
+from ckptnames.inference.undecided import Ambiguity, ambiguities, open_lines
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
@@ -31,11 +31,15 @@ class Evidence(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Inference:
     """What was found out about two sets of names."""
 
+    source: Manifest
+    target: Manifest
     rules: Rules
+    draft: Rules
+    """The rules, and lines that leave open what is ambiguous."""
     mapping: Mapping[str, str]
     """Target key to the source key that fills it."""
     evidence: tuple[Evidence, ...]
@@ -46,7 +50,15 @@ class Inference:
     transposed: Mapping[str, str]
     """Target key to the source key that holds the same weight transposed, which no rename mends."""
     complete: bool
-    """True where every key of the target that holds weights is filled."""
+    """True where every key of the target that holds weights is filled, and nothing is ambiguous."""
+
+    def __str__(self) -> str:
+        from ckptnames.report.inference import inference_text
+
+        return inference_text(self).removesuffix("\n")
+
+    def __repr__(self) -> str:
+        return f"<Inference: {len(self.mapping)} of {len(self.target)} filled, {len(self.ambiguous)} ambiguous>"
 
 
 def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> Inference:
@@ -124,31 +136,38 @@ class _Answer:
         self.why = {key: search.filled.why[name] for name, key in self.pairs.items()}
 
     def inference(self) -> Inference:
-        rules, evidence = self._rules()
+        written, evidence = self._rules()
         mapping = {**self.decided.pairs, **self._original(self.pairs), **self._original(self.tied)}
         mapping = {name: mapping[name] for name in self.target if name in mapping}
         used = set(mapping.values())
         unfilled = tuple(name for name in self.target if name not in mapping)
+        ambiguous, still_open = self._ambiguous(Rules([*self.decided.given.stages, Stage(written)]))
         return Inference(
-            rules=rules,
+            source=self.source,
+            target=self.target,
+            rules=self._after_given(written),
+            draft=self._after_given([*written, *still_open]),
             mapping=mapping,
             evidence=tuple(evidence),
-            ambiguous=tuple(self._ambiguous()),
+            ambiguous=ambiguous,
             cautions=cautions(self.pairs, self.search.source, self.target),
             unused_source=tuple(key for key in self.source if key not in used),
             unfilled_target=unfilled,
             transposed=self._original(self.search.filled.transposed),
-            complete=all(is_droppable(name, self.target[name], self.target) for name in unfilled),
+            complete=not ambiguous and all(is_droppable(name, self.target[name], self.target) for name in unfilled),
         )
 
-    def _ambiguous(self) -> Iterator[Ambiguity]:
-        for found in ambiguities(self.search.copies, self.search.alignment):
-            yield found._replace(sources=tuple(self.decided.origins[key] for key in found.sources))
+    def _ambiguous(self, rules: Rules) -> tuple[tuple[Ambiguity, ...], Sequence[Rule]]:
+        origins = self.decided.origins
+        found = ambiguities(self.search.copies, self.search.alignment)
+        is_open = {name for each in found for name in each.sources if rules.fates(origins[name])[0].is_open}
+        found, lines = open_lines(found, self.pairs.values(), is_open)
+        return tuple(each._replace(sources=tuple(origins[name] for name in each.sources)) for each in found), lines
 
     def _original(self, pairs: Mapping[str, str]) -> dict[str, str]:
         return {name: self.decided.origins[key] for name, key in pairs.items()}
 
-    def _rules(self) -> tuple[Rules, list[Evidence]]:
+    def _rules(self) -> tuple[list[Rule], list[Evidence]]:
         becomes: dict[str, list[str]] = {}
         for name, key in {**self.pairs, **self.tied}.items():
             becomes.setdefault(key, []).append(name)
@@ -164,17 +183,15 @@ class _Answer:
         written = rules_for(Task(ordered, [key for key in left if key not in undecided], self.target))
         evidence = [Evidence(line, 1, "the two share their storage in the target") for line in both]
         evidence += [self._evidence(rule, keys) for rule, keys in written.keys.items()]
-        return Rules([*self.decided.given.stages, *_joined(both, written.rules)]), evidence
+        return [*map(Rule.parse, both), *written.rules], evidence
+
+    def _after_given(self, rules: Sequence[Rule]) -> Rules:
+        return Rules.parse(str(Rules([*self.decided.given.stages, Stage(rules)])))
 
     def _evidence(self, rule: Rule, keys: Sequence[str]) -> Evidence:
         reasons = Counter(self.why.get(key, "") for key in keys)
         said = [reason for reason, _ in reasons.most_common() if reason]
         return Evidence(str(rule), len(keys), said[0] if said else "")
-
-
-def _joined(lines: Sequence[str], rules: Rules) -> Sequence[Stage]:
-    """Put lines above the rules of a stage."""
-    return Rules.parse("\n".join([*lines, *map(str, rules)])).stages
 
 
 def _tied(pairs: Mapping[str, str], target: Manifest) -> dict[str, str]:

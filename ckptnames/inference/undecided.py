@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ckptnames.inference.matching.alignment import Alignment, Open
@@ -10,8 +10,11 @@ from ckptnames.inference.matching.copies import Copies
 from ckptnames.inference.matching.units import Unit, template_of
 from ckptnames.inference.rulemaking.choosing import Task, rules_for
 from ckptnames.rules.pattern import quoted
+from ckptnames.rules.rule import OPEN, Rule
 
 _MOST_CANDIDATES = 6
+_UNTOLD = "of equal shapes, and nothing in their names tells which is which"
+_UNSAID = "of equal shapes, but nothing in their names says that they are the same"
 
 Templates = tuple[str, ...]
 
@@ -23,6 +26,8 @@ class Ambiguity(NamedTuple):
     targets: tuple[str, ...]
     message: str
     lines: tuple[str, ...]
+    open: tuple[str, ...] = ()
+    """Lines that leave these keys open, for a file of rules that is not decided yet."""
 
     @property
     def code(self) -> str:
@@ -37,6 +42,21 @@ def ambiguities(copies: Sequence[Copies], alignment: Alignment) -> list[Ambiguit
     for each in found:
         questions.setdefault(frozenset(each.lines), []).append(each)
     return [merged for same in questions.values() for merged in (_merged(same) if same[0].lines else same)]
+
+
+def open_lines(
+    found: Sequence[Ambiguity], used: Iterable[str], is_open: Collection[str]
+) -> tuple[list[Ambiguity], Sequence[Rule]]:
+    """Find lines that leave open what is asked and nothing that is ``used``: for each question, and in their order."""
+    asked = {name: n for n, each in reversed(list(enumerate(found))) for name in each.sources if name not in is_open}
+    if not asked:
+        return list(found), ()
+    written = rules_for(Task({**{name: name for name in used}, **dict.fromkeys(asked, OPEN)}), is_merged=False)
+    lines: dict[int, list[str]] = {}
+    for rule, keys in written.keys.items():
+        for n in {asked[key] for key in keys if key in asked}:
+            lines.setdefault(n, []).append(str(rule))
+    return [each._replace(open=tuple(lines.get(n, ()))) for n, each in enumerate(found)], written.rules.stages[0].rules
 
 
 def _merged(same: Sequence[Ambiguity]) -> list[Ambiguity]:
@@ -69,18 +89,19 @@ def _undecided(groups: Sequence[Open]) -> Ambiguity:
     """Say of groups that are alike in all blocks what could fill their first target."""
     first = groups[0]
     place = _templates(first.targets[:1])
-    lines = []
+    found = []
     for number in range(min(len(first.sources), _MOST_CANDIDATES)):
         changes = {}
         for group in groups:
             if len(group.sources) > number and _templates(group.targets[:1]) == place:
                 changes.update(_renamed(group.sources[number], group.targets[0]))
-        lines += [str(rule) for rule in rules_for(Task(changes)).rules][:1]
+        found += [str(rule) for rule in rules_for(Task(changes)).rules][:1]
+    lines = tuple(dict.fromkeys(found))
     return Ambiguity(
         tuple(key for group in groups for units in group.sources for unit in units for key in unit.keys.values()),
         tuple(key for group in groups for units in group.targets for unit in units for key in unit.keys.values()),
-        "of equal shapes, and nothing in their names tells which is which",
-        tuple(dict.fromkeys(lines)),
+        _UNTOLD if len(lines) > 1 else _UNSAID,
+        lines,
     )
 
 

@@ -10,6 +10,7 @@ from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
 from ckptnames.folding import fold
 from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.manifest import Manifest
+from ckptnames.report.inference import caution_blocks, open_blocks, rule_lines
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
 from ckptnames.wording import counted, either, not_run, shape_text, shown
@@ -51,7 +52,8 @@ def _is_told(diff: Diff) -> bool:
 
 
 def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
-    yield _causes(diff, paint)
+    yield _causes(diff, width, paint)
+    yield from caution_blocks(diff.cautions, width, paint)
     for obstacle in diff.obstacles:
         keys = _patterns(((key, "") for key in obstacle.keys), width)
         yield [paint("bold", "No rename mends this."), _sentence(obstacle.message), *keys]
@@ -59,6 +61,7 @@ def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
     left = diff.after_rules or diff
     if not (diff.choices or (diff.obstacles and not left.matched)):
         yield from _left(diff, left, width)
+    yield from open_blocks(diff.ambiguous, width, paint)
     yield from _remedy(diff, paint)
 
 
@@ -66,14 +69,19 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{shown(text[1:])}."
 
 
-def _causes(diff: Diff, paint: Paint) -> Iterator[str]:
+def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
         n = len(diff.choices)
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
         yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
     for cause in diff.causes:
         yield paint("bold", cause_text(cause))
-    if diff.rules is not None and not diff.causes:
+    if diff.evidence:
+        n_keys = sum(each.n_keys for each in diff.evidence)
+        rules = counted(len(diff.evidence), "rule")
+        yield paint("bold", f"{n_keys:,} of {counted(len(diff.source), 'key')} stand under other names: {rules}")
+        yield from rule_lines(diff.evidence, width, most=_MOST_LINES)
+    elif diff.rules is not None and not diff.causes:
         yield paint("bold", "Under the given rules:")
         yield from (f"  {shown(line)}" for line in str(diff.rules).strip().splitlines())
     if diff.rules is None and not diff.choices and not diff.obstacles and (diff.missing or diff.unexpected):
@@ -173,6 +181,9 @@ def _remedy(diff: Diff, paint: Paint) -> Iterator[list[str]]:
     if found.python:
         yield ["or in Python" if found.commands else "In Python"]
         yield [f"  {paint('cyan', found.python)}"]
+    if found.otherwise:
+        yield [found.otherwise]
+        yield [f"  {paint('cyan', command)}" for command in found.other_commands]
 
 
 def diff_json(diff: Diff) -> Mapping[str, Any]:
@@ -190,6 +201,10 @@ def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
     """Say why no rename is enough, or why none is chosen."""
     for obstacle in diff.obstacles:
         yield {"code": obstacle.code, "targets": [], "message": obstacle.message}
+    for caution in diff.cautions:
+        yield {"code": caution.code, "targets": list(caution.targets), "message": caution.message}
+    for each in diff.ambiguous:
+        yield {"code": each.code, "targets": list(each.targets), "message": each.message}
     if diff.choices:
         copies = either([f"{choice.strip}." for choice in diff.choices], "and")
         message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"

@@ -119,11 +119,11 @@ def test_dtypes_are_differences(run: Run) -> None:
 
 def test_json(run: Run) -> None:
     torch.save({"module.a": torch.zeros(2), "module.b": torch.zeros(3)}, "a.pt")
-    torch.save({"a": torch.zeros(2), "b": torch.zeros(4)}, "b.pt")
+    torch.save({"c": torch.zeros(5), "d": torch.zeros(4)}, "b.pt")
     result = run("diff", "a.pt", "b.pt", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {
-        "missing": ["a", "b"],
+        "missing": ["c", "d"],
         "unexpected": ["module.a", "module.b"],
         "shape_mismatch": [],
         "dtype_mismatch": [],

@@ -332,15 +332,6 @@ def nothing_tells_what_is_unexpected() -> None:
 
 
 @raises(errors.BadUsage)
-def a_caution_that_there_is_not() -> None:
-    """
-    error[bad-usage]: there is no caution 'transposed' to accept
-      help: leave --accept out. Nothing was written
-    """
-    command("fix", "model.pt", "--strip", "module", "--accept", "transposed", "-o", "out.pt")
-
-
-@raises(errors.BadUsage)
 def an_allowance_without_a_pattern() -> None:
     """
     error[bad-usage]: 'shape-mismatch' is not CODE=PATTERN

@@ -230,6 +230,7 @@ class Alignment:
             _is_distinctive(others[0]),
             _is_varied(others[0]),
             others[0].is_inside,
+            _is_vector(others[0]),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
             self._take(ours[pair.source], theirs[pair.target], pair)
@@ -357,6 +358,10 @@ def _is_varied(group: _Group) -> bool:
 
 def _is_distinctive(group: _Group) -> bool:
     return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
+
+
+def _is_vector(group: _Group) -> bool:
+    return all(len(unit.shapes) == 1 for unit in group.all) and not _is_distinctive(group)
 
 
 def _home(node: Node) -> Node | None:

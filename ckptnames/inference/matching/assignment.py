@@ -43,6 +43,8 @@ class Evidence(NamedTuple):
     """Hardly any would: it is a sequence of several shapes."""
     is_inside: bool
     """The tensors stand in blocks that correspond."""
+    is_vector: bool
+    """Each is one vector or number on its own: its length is little to go by."""
 
 
 class Found(NamedTuple):
@@ -181,6 +183,8 @@ class _Search:
     def stands_alone(self, source: str, target: str, score: float) -> bool:
         """Tell whether two names without rivals belong together though they are not much alike."""
         known = self.evidence
+        if known.is_vector and not known.is_inside:
+            return known.likeness(source, target) >= FAIR
         if self.is_complete:
             return True
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
