@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypedDict
 
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.cautions import Caution, cautions
+from ckptnames.inference.condensing import LARGE, condensed, extended
 from ckptnames.inference.matching.alignment import Alignment
 from ckptnames.inference.matching.copies import copies_in, superseded
 from ckptnames.inference.matching.filling import Filling, filling
@@ -70,9 +71,48 @@ def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> 
     >>> print(found.rules, end="")
     layers.0.attention.w{p:q|v}.** -> h.0.self_attn.{p:q|v}_proj.**
     """
+    if given is None and max(len(source), len(target)) >= LARGE:
+        found = _of_few(source, target)
+        if found is not None:
+            return found
     decided = _Decided(source, target, given)
     search = _Search(decided.source, decided.target)
     return _Answer(source, target, decided, search).inference()
+
+
+def _of_few(source: Manifest, target: Manifest) -> Inference | None:
+    """Infer from a few members of long lists, where what is found holds for all of them and nothing is undecided."""
+    ours, theirs = condensed(source), condensed(target)
+    if ours is None or theirs is None or source.ties or target.ties:
+        return None
+    found = inferred(ours.few, theirs.few)
+    if found.ambiguous or found.transposed or len(found.rules.stages) > 1:
+        return None
+    whole = extended(found.mapping, Stage(found.rules), source, theirs, target)
+    if whole is None:
+        return None
+    return replace(
+        found,
+        source=source,
+        target=target,
+        mapping=whole.mapping,
+        evidence=tuple(each._replace(n_keys=whole.n_keys[each.rule]) for each in found.evidence),
+        cautions=cautions(whole.mapping, source, target) if found.cautions else (),
+        **_left(whole.mapping, source, target),
+    )
+
+
+class _Left(TypedDict):
+    unused_source: tuple[str, ...]
+    unfilled_target: tuple[str, ...]
+
+
+def _left(mapping: Mapping[str, str], source: Manifest, target: Manifest) -> _Left:
+    used = set(mapping.values())
+    return {
+        "unused_source": tuple(key for key in source if key not in used),
+        "unfilled_target": tuple(name for name in target if name not in mapping),
+    }
 
 
 class _Decided:
@@ -139,8 +179,7 @@ class _Answer:
         written, evidence = self._rules()
         mapping = {**self.decided.pairs, **self._original(self.pairs), **self._original(self.tied)}
         mapping = {name: mapping[name] for name in self.target if name in mapping}
-        used = set(mapping.values())
-        unfilled = tuple(name for name in self.target if name not in mapping)
+        left = _left(mapping, self.source, self.target)
         ambiguous, still_open = self._ambiguous(Rules([*self.decided.given.stages, Stage(written)]))
         return Inference(
             source=self.source,
@@ -151,10 +190,10 @@ class _Answer:
             evidence=tuple(evidence),
             ambiguous=ambiguous,
             cautions=cautions(self.pairs, self.search.source, self.target),
-            unused_source=tuple(key for key in self.source if key not in used),
-            unfilled_target=unfilled,
+            **left,
             transposed=self._original(self.search.filled.transposed),
-            complete=not ambiguous and all(is_droppable(name, self.target[name], self.target) for name in unfilled),
+            complete=not ambiguous
+            and all(is_droppable(name, self.target[name], self.target) for name in left["unfilled_target"]),
         )
 
     def _ambiguous(self, rules: Rules) -> tuple[tuple[Ambiguity, ...], Sequence[Rule]]:
