@@ -66,6 +66,7 @@ from ckptnames.errors.documents import (
 from ckptnames.errors.foreign import (
     EmptyFile,
     ForeignFile,
+    GitAnnexPointer,
     GitLfsPointer,
     HtmlPage,
     JsonWithoutTensors,
@@ -192,6 +193,7 @@ __all__ = [
     "FlatParameters",
     "ForeignFile",
     "FormatMismatch",
+    "GitAnnexPointer",
     "GitLfsPointer",
     "HeaderDiffers",
     "HeaderTooLong",

@@ -55,6 +55,17 @@ def a_link_to_nothing() -> None:
     ckptnames.read("model.pt")
 
 
+@raises(errors.NoSuchPath)
+def a_link_of_git_annex_to_nothing() -> None:
+    """
+    error[no-such-path]: 'model.pt' is a link to '.git/annex/objects/a0/MD5E-s72--d41d.pt', which does not exist
+      --> model.pt
+      help: its content is in another copy of the repository: git -C . annex get model.pt
+    """
+    Path("model.pt").symlink_to(".git/annex/objects/a0/MD5E-s72--d41d.pt")
+    ckptnames.read("model.pt")
+
+
 @raises(errors.CannotRead)
 def a_path_that_the_system_refuses() -> None:
     """
@@ -77,6 +88,19 @@ def a_container_misspelled() -> None:
     """
     torch.save({"model": weights("w"), "model_ema": weights("w"), "epoch": 3}, "last.pt")
     command("ls", "last.pt#model_emma")
+
+
+@raises(errors.NoSuchContainer)
+def a_part_of_the_name_of_a_container() -> None:
+    """
+    error[no-such-container]: there is no container 'ema'
+      --> last.pt
+      model       1 key
+      model_ema   1 key, EMA, an averaged copy
+      help: name one of these, as in: 'last.pt#model_ema'
+    """
+    torch.save({"model": weights("w"), "model_ema": weights("w")}, "last.pt")
+    command("ls", "last.pt#ema")
 
 
 @raises(errors.NoSuchContainer)
