@@ -136,7 +136,9 @@ def _lead(left: _Left) -> str:
     ]
     sentences = []
     if kept:
-        sentences.append(f"The model keeps its own {' and '.join(kept)}: load with strict=False.")
+        # Even so torch refuses a tensor of another shape, and loads only what the command leaves.
+        what = "\nload the file that this writes" if left.reshaped else " load"
+        sentences.append(f"The model keeps its own {' and '.join(kept)}:{what} with strict=False.")
     if left.unexpected:
         are = "is" if len(left.unexpected) == 1 else "are"
         sentences.append(f"{counted(len(left.unexpected), 'key')} that the target does not have {are} left out.")
