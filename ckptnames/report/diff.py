@@ -8,6 +8,7 @@ from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
 from ckptnames.folding import fold
+from ckptnames.formats.checkpoint import described
 from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.manifest import Manifest
 from ckptnames.report.remedy import remedy
@@ -16,12 +17,18 @@ from ckptnames.wording import counted, either, not_run, shape_text, shown
 
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
+_MOST_BESIDE = 4
 
 
 def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
     """Say on one screen what differs, why, and what mends it."""
     blocks = [
-        [f"source  {_described(diff.source)}", f"target  {_described(diff.target)}", *_unsafe(diff, paint)],
+        [
+            f"source  {_described(diff.source)}",
+            *_beside(diff.source),
+            f"target  {_described(diff.target)}",
+            *_unsafe(diff, paint),
+        ],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
@@ -32,6 +39,14 @@ def _described(manifest: Manifest) -> str:
     container = f"#{shown(manifest.container)}" if manifest.container else ""
     told = ", as far as the message tells" if manifest.format == "torch-error" else ""
     return f"{where}{container}  {counted(len(manifest), 'key')}{told}"
+
+
+def _beside(source: Manifest) -> Iterator[str]:
+    """Name the other containers of weights, any of which may be the one that is wanted."""
+    others = [info for info in source.containers if info.name != source.container and info.role != "optimizer"]
+    yield from (f"  beside it: #{shown(info.name)}, {described(info)}" for info in others[:_MOST_BESIDE])
+    if len(others) > _MOST_BESIDE:
+        yield f"  … and {counted(len(others) - _MOST_BESIDE, 'more container')}"
 
 
 def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:

@@ -158,6 +158,16 @@ def test_the_container_that_fits_the_target_is_taken(run: Run) -> None:
     net().load_state_dict(torch.load(args[-1], weights_only=True)["generator"])
 
 
+def test_copies_beside_the_one_that_is_taken_are_named(run: Run) -> None:
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"params": [0]}]}
+    copies = {f"net_{n}": net().state_dict() for n in range(5)}
+    torch.save({"model": net().state_dict(), "model_ema": net().state_dict(), "optim": optimizer, **copies}, "a.pt")
+    torch.save(net().state_dict(), "b.pt")
+    source, *beside, target = run("diff", "a.pt", "b.pt").stdout.partition("\n\n")[0].splitlines()
+    assert (source, target) == ("source  a.pt#model  9 keys", "target  b.pt  9 keys")
+    assert beside == [*(f"  beside it: #net_{n}, 9 keys" for n in range(4)), "  … and 2 more containers"]
+
+
 @pytest.mark.parametrize("mangle", [str, lambda text: text.replace("\t", "    ").replace('", "', '",\n"')])
 def test_torchs_own_message_explains(run: Run, mangle: Callable[[str], str]) -> None:
     state = nn.DataParallel(net(10)).state_dict()
