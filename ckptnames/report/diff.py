@@ -66,7 +66,7 @@ def _is_told(diff: Diff) -> bool:
 
 
 def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
-    yield _causes(diff, paint)
+    yield _causes(diff, width, paint)
     for obstacle in diff.obstacles:
         keys = _patterns(((key, "") for key in obstacle.keys), width)
         yield [paint("bold", "No rename mends this."), _sentence(obstacle.message), *keys]
@@ -81,13 +81,13 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{shown(text[1:])}."
 
 
-def _causes(diff: Diff, paint: Paint) -> Iterator[str]:
+def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
         n = len(diff.choices)
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
         yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
     for cause in diff.causes:
-        yield paint("bold", cause_text(cause))
+        yield from (paint("bold", line) for line in _in_lines(cause_text(cause), width))
     if diff.rules is not None and not diff.causes:
         yield paint("bold", "Under the given rules:")
         yield from (f"  {shown(line)}" for line in str(diff.rules).strip().splitlines())
@@ -117,6 +117,15 @@ def cause_text(cause: Cause) -> str:
     '122 of 122 keys: strip `module.`'
     """
     return f"{cause.n_keys:,} of {counted(cause.n_source, 'key')}: {shown(cause.words)}"
+
+
+def _in_lines(cause: str, width: int) -> Iterator[str]:
+    """Put what stands in parentheses on a line of its own, where the whole is too long for one."""
+    what, opened, who = cause.rpartition(" (")
+    if len(cause) <= width or not opened:
+        yield cause
+    else:
+        yield from (what, f"  ({who}")
 
 
 def _kind(prefix: str) -> str:
