@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.inference.wrappers.containers import best_container
+from ckptnames.formats.torch_error import TorchComplaint
+from ckptnames.inference.wrappers.containers import best_container, n_filled
 from ckptnames.inference.wrappers.explanation import Cause, explain
 from ckptnames.inference.wrappers.obstacles import Obstacle
 from ckptnames.inference.wrappers.pairing import Choice
@@ -117,8 +118,23 @@ def chosen(checkpoint: Checkpoint, container: str | None, target: Manifest | Non
     """Give the manifest of the container that is meant: the one named, else the one that fills most of the target."""
     if container is not None or target is None:
         return checkpoint.manifest(container)
-    candidates = [checkpoint.manifest(c.info.name) for c in checkpoint.containers if c.info.role != "optimizer"]
-    return best_container(candidates, target)
+    return best_container(_candidates(checkpoint), target)
+
+
+def complained_of(checkpoint: Checkpoint, container: str | None, complaint: TorchComplaint) -> Manifest:
+    """Give the manifest of the container that a message speaks of: the one named, else the one with most of its keys.
+
+    Where no container has a key that torch found in it, the whole file was loaded, and what torch misses tells.
+    """
+    if container is not None:
+        return checkpoint.manifest(container)
+    seen = {*complaint.unexpected, *complaint.mismatched}
+    missed = Manifest(dict.fromkeys(complaint.missing, TensorInfo(None, None)))
+    return max(_candidates(checkpoint), key=lambda m: (sum(key in m for key in seen), n_filled(m, missed)))
+
+
+def _candidates(checkpoint: Checkpoint) -> list[Manifest]:
+    return [checkpoint.manifest(c.info.name) for c in checkpoint.containers if c.info.role != "optimizer"]
 
 
 def _with(plain: Diff, **facts: object) -> Diff:

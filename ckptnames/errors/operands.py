@@ -39,6 +39,18 @@ class NoSuchPath(FileError):
         super().__init__(found, where=f"{path}", help=offer)
 
 
+class MessageAsPath(FileError):
+    """The message of ``load_state_dict`` stands where a path is to stand."""
+
+    code = "no-such-path"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this is the message of load_state_dict, not the path of a checkpoint",
+            help="put it into a file, and hear what it means: ckptnames diff CHECKPOINT --error FILE",
+        )
+
+
 class CannotRead(FileError):
     """The system does not let the path be read."""
 

@@ -19,6 +19,7 @@ from ckptnames.errors import (
 )
 from ckptnames.formats.bare_pickle import unsafe_pickle
 from ckptnames.formats.heads import kind_of, members
+from ckptnames.formats.torch_error import is_torch_error
 
 _OTHER_FRAMEWORK = "name the PyTorch or safetensors checkpoint of the same model"
 _UNPACK = "unpack it, and name the checkpoint that was in it"
@@ -46,7 +47,6 @@ _TENSORFLOW_TAIL = bytes.fromhex("57fb808b247547db")
 _ONNX = re.compile(rb"\x08[\x03-\x14][\x12\x1a\x22\x2a\x32\x3a\x42]")
 _FLAX = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9|\xda)", re.S)
 _TENSORFLOW_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
-_TORCH_ERROR = re.compile(r"(?:Missing|Unexpected) key\(s\) in state_dict|size mismatch for \S+: copying a param")
 _TORCH_TAR = (b"sys_info", b"pickle", b"tensors", b"storages")
 _NAMES = {
     "safetensors": "a safetensors file",
@@ -118,7 +118,7 @@ def _text(path: Path, head: bytes) -> PlainText | None:
     if not all(c.isprintable() or c in "\t\r\n\f\x1b" for c in text):
         return None
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return PlainText(path, f"{first:.80}", _TORCH_ERROR.search(text) is not None)
+    return PlainText(path, f"{first:.80}", is_torch_error(text))
 
 
 def refused_zip(path: Path) -> FileError:

@@ -57,7 +57,14 @@ def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
 
 def _nothing(diff: Diff) -> list[str]:
     same = "the same names and shapes" if _is_told(diff) else "the same names, shapes and dtypes"
-    return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}."]
+    return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}.", *_inside(diff.source.container)]
+
+
+def _inside(container: str) -> Iterator[str]:
+    """Say of names that are right where they stand: who loads the whole file misses all of them."""
+    if container:
+        example = f", as in checkpoint[{container!r}]" if container.isidentifier() else ""
+        yield f"They stand inside {container!r}: load that part of the file{example}."
 
 
 def _is_told(diff: Diff) -> bool:

@@ -185,6 +185,44 @@ def test_torchs_own_message_explains(run: Run, mangle: Callable[[str], str]) -> 
     assert "strip `module.`" in piped.stdout
 
 
+def complaint(model: nn.Module, state: dict[str, object]) -> str:
+    with pytest.raises(RuntimeError) as caught:
+        model.load_state_dict(state)
+    return str(caught.value)
+
+
+def test_the_container_that_torchs_message_speaks_of_is_taken(run: Run) -> None:
+    larger = nn.Sequential(*(nn.Linear(7, 7) for _ in range(9))).state_dict()
+    wrapped = nn.DataParallel(net()).state_dict()
+    torch.save({"discriminator": larger, "generator": wrapped}, "gan.pt")
+    for message in (complaint(net(), wrapped), complaint(net(), wrapped)[:400]):
+        Path("error.txt").write_text(message)
+        result = run("diff", "gan.pt", "--error", "error.txt")
+        assert result.stdout.startswith("source  gan.pt#generator  9 keys\n")
+        assert "9 of 9 keys: strip `module.`" in result.stdout
+    named = run("diff", "gan.pt#discriminator", "--error", "error.txt")
+    assert named.stdout.startswith("source  gan.pt#discriminator  18 keys\n")
+
+
+def test_a_whole_file_that_was_loaded_for_its_weights_is_told(run: Run) -> None:
+    larger = nn.Sequential(*(nn.Linear(7, 7) for _ in range(9))).state_dict()
+    checkpoint = {"epoch": 3, "discriminator": larger, "generator": net().state_dict()}
+    torch.save(checkpoint, "gan.pt")
+    Path("error.txt").write_text(complaint(net(), checkpoint))
+    result = run("diff", "gan.pt", "--error", "error.txt")
+    assert result.stdout.startswith("source  gan.pt#generator  9 keys\n")
+    assert "Nothing differs: 9 keys" in result.stdout
+    assert "inside 'generator': load that part of the file, as in checkpoint['generator']." in result.stdout
+    net().load_state_dict(torch.load("gan.pt")["generator"])
+
+
+def test_the_message_itself_may_stand_for_its_file(run: Run) -> None:
+    state = nn.DataParallel(net()).state_dict()
+    torch.save(state, "a.pt")
+    result = run("diff", "a.pt", "--error", complaint(net(), state))
+    assert "9 of 9 keys: strip `module.`" in result.stdout
+
+
 def test_a_size_mismatch_in_torchs_message(run: Run) -> None:
     state = net(10).state_dict()
     torch.save(state, "a.pt")
@@ -201,6 +239,7 @@ def test_a_size_mismatch_in_torchs_message(run: Run) -> None:
     [
         (["a.pt", "nowhere.pt"], "no-such-path"),
         (["a.pt", "--error", "a.pt"], "not-a-torch-error"),
+        (["a.pt", "--error", "nowhere.txt"], "no-such-path"),
         (["a.pt#nothing", "a.pt"], "no-such-container"),
     ],
 )

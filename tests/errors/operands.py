@@ -66,6 +66,21 @@ def a_link_of_git_annex_to_nothing() -> None:
     ckptnames.read("model.pt")
 
 
+@raises(errors.MessageAsPath)
+def the_message_of_torch_for_a_path() -> None:
+    """
+    error[no-such-path]: this is the message of load_state_dict, not the path of a checkpoint
+      help: put it into a file, and hear what it means: ckptnames diff CHECKPOINT --error FILE
+    """
+    keys = ", ".join(f'"features.{n}.weight"' for n in range(200))
+    save("model.pt", "w")
+    command(
+        "diff",
+        "model.pt",
+        f"RuntimeError: Error(s) in loading state_dict for Net:\n\tMissing key(s) in state_dict: {keys}.",
+    )
+
+
 @raises(errors.CannotRead)
 def a_path_that_the_system_refuses() -> None:
     """

@@ -19,9 +19,10 @@ def best_container(candidates: Sequence[Manifest], target: Manifest) -> Manifest
     """
     if len(candidates) == 1:
         return candidates[0]
-    return max(candidates, key=lambda manifest: _filled(manifest, target))
+    return max(candidates, key=lambda manifest: n_filled(manifest, target))
 
 
-def _filled(source: Manifest, target: Manifest) -> int:
+def n_filled(source: Manifest, target: Manifest) -> int:
+    """Count the keys of the target that the source fills."""
     pairing = pair(source, target)
     return max([len(pairing.pairs), *(choice.n_keys for choice in pairing.choices)])
