@@ -128,9 +128,12 @@ def complained_of(checkpoint: Checkpoint, container: str | None, complaint: Torc
     """
     if container is not None:
         return checkpoint.manifest(container)
+    candidates = _candidates(checkpoint)
+    if len(candidates) == 1:
+        return candidates[0]
     seen = {*complaint.unexpected, *complaint.mismatched}
     missed = Manifest(dict.fromkeys(complaint.missing, TensorInfo(None, None)))
-    return max(_candidates(checkpoint), key=lambda m: (sum(key in m for key in seen), n_filled(m, missed)))
+    return max(candidates, key=lambda m: (sum(key in m for key in seen), n_filled(m, missed)))
 
 
 def _candidates(checkpoint: Checkpoint) -> list[Manifest]:
