@@ -63,8 +63,8 @@ def _nothing(diff: Diff) -> list[str]:
 def _inside(container: str) -> Iterator[str]:
     """Say of names that are right where they stand: who loads the whole file misses all of them."""
     if container:
-        example = f", as in checkpoint[{container!r}]" if container.isidentifier() else ""
-        yield f"They stand inside {container!r}: load that part of the file{example}."
+        part = f"checkpoint[{container!r}]" if container.isidentifier() else "that part of the file"
+        yield f"They stand inside {container!r}: load {part}."
 
 
 def _is_told(diff: Diff) -> bool:

@@ -212,7 +212,7 @@ def test_a_whole_file_that_was_loaded_for_its_weights_is_told(run: Run) -> None:
     result = run("diff", "gan.pt", "--error", "error.txt")
     assert result.stdout.startswith("source  gan.pt#generator  9 keys\n")
     assert "Nothing differs: 9 keys" in result.stdout
-    assert "inside 'generator': load that part of the file, as in checkpoint['generator']." in result.stdout
+    assert "They stand inside 'generator': load checkpoint['generator'].\n" in result.stdout
     net().load_state_dict(torch.load("gan.pt")["generator"])
 
 
