@@ -12,9 +12,9 @@ from ckptnames.cli.operands import open_operand
 from ckptnames.cli.screen import out, out_json, paint, width
 from ckptnames.diffs import diff
 from ckptnames.errors import BadUsage, CannotRead
-from ckptnames.formats.torch_error import parse_torch_error, partial_target
-from ckptnames.inference.wrappers.containers import chosen
-from ckptnames.manifest import Manifest
+from ckptnames.formats.recognise import no_such_path
+from ckptnames.formats.torch_error import TorchComplaint, is_torch_error, parse_torch_error, partial_target
+from ckptnames.inference.wrappers.containers import chosen, complained_of
 from ckptnames.report.diff import diff_json, diff_text
 
 
@@ -42,7 +42,9 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
         manifest = chosen(checkpoint, container, other)
     else:
         assert error_file is not None
-        manifest, other = _from_error(checkpoint.manifest(container), error_file)
+        complaint = _complaint(error_file)
+        manifest = complained_of(checkpoint, container, complaint)
+        other = partial_target(manifest, complaint)
     found = diff(manifest, other)
     if as_json:
         out_json(diff_json(found))
@@ -51,13 +53,15 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
     return exits.SAME if found.same else exits.DIFFERENT
 
 
-def _from_error(source: Manifest, error_file: str) -> tuple[Manifest, Manifest]:
+def _complaint(error_file: str) -> TorchComplaint:
     if error_file == "-":
-        text, name = sys.stdin.read(), "stdin"
-    else:
-        name = error_file
-        try:
-            text = Path(error_file).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise CannotRead(error_file, error.strerror or str(error)) from None
-    return source, partial_target(source, parse_torch_error(text, name))
+        return parse_torch_error(sys.stdin.read(), "stdin")
+    if is_torch_error(error_file):  # The message itself, where its file is asked for, can mean one thing only.
+        return parse_torch_error(error_file, "the message")
+    try:
+        text = Path(error_file).read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        raise no_such_path(Path(error_file)) from None
+    except OSError as error:
+        raise CannotRead(error_file, error.strerror or str(error)) from None
+    return parse_torch_error(text, error_file)

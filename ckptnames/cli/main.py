@@ -78,6 +78,10 @@ def _no_such_command(name: str) -> BadUsage:
 def cli() -> None:
     """Find out why a PyTorch checkpoint does not load, and mend its names.
 
+    \b
+    ckptnames diff trained.pt plain.safetensors     why it does not load
+    ckptnames diff trained.pt --error message.txt   from torch's message alone
+
     Exit codes: 0 nothing differs, or done; 1 differences, problems, or an incomplete answer; 2 could not run.
     """
 

@@ -60,7 +60,7 @@ class OpenKey(PlanError):
 
 
 class UnmatchedRule(PlanError):
-    """Rules that match no key."""
+    """Rules that match no key; each with its line and what may be wrong with it."""
 
     code = "unmatched-rule"
 
@@ -68,7 +68,7 @@ class UnmatchedRule(PlanError):
         self.rules = tuple(rules)
         super().__init__(
             f"{counted(len(rules), 'rule')} match{'es' if len(rules) == 1 else ''} no key",
-            evidence=aligned([(at, rule, near and f"nearest key: {near}") for at, rule, near in rules], MAX_EVIDENCE),
+            evidence=aligned(rules, MAX_EVIDENCE),
             help=f"correct {rules[0][0]}, or end it with ` ?` if it may match nothing",
         )
 

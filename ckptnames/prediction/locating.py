@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ckptnames.errors import ModelAtRevision, ModelNotNamed, NoModelOperand, OperandNotSupported, TorchMissing
 from ckptnames.formats.reading import exists
+from ckptnames.formats.recognise import no_such_path
 
 _NAME = r"(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(.*)?"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -77,10 +78,13 @@ def no_model(text: str) -> NoModelOperand:
 
 
 def require_torch(operand: str) -> None:
-    """Raise ``torch-missing`` where torch is not installed."""
+    """Raise ``torch-missing`` where torch is not installed; first ``no-such-path``, which torch would not mend."""
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
+        named = model_operand(operand)
+        if named is not None and named.in_file and not exists(named.place):
+            raise no_such_path(Path(named.place)) from None
         raise TorchMissing(operand) from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
 from ckptnames.folding import fold
+from ckptnames.formats.checkpoint import described
 from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.manifest import Manifest
 from ckptnames.report.inference import caution_blocks, open_blocks, rule_lines
@@ -17,12 +18,18 @@ from ckptnames.wording import counted, either, not_run, shape_text, shown
 
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
+_MOST_BESIDE = 4
 
 
 def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
     """Say on one screen what differs, why, and what mends it."""
     blocks = [
-        [f"source  {_described(diff.source)}", f"target  {_described(diff.target)}", *_unsafe(diff, paint)],
+        [
+            f"source  {_described(diff.source)}",
+            *_beside(diff.source),
+            f"target  {_described(diff.target)}",
+            *_unsafe(diff, paint),
+        ],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
@@ -35,6 +42,14 @@ def _described(manifest: Manifest) -> str:
     return f"{where}{container}  {counted(len(manifest), 'key')}{told}"
 
 
+def _beside(source: Manifest) -> Iterator[str]:
+    """Name the other containers of weights, any of which may be the one that is wanted."""
+    others = [info for info in source.containers if info.name != source.container and info.role != "optimizer"]
+    yield from (f"  beside it: #{shown(info.name)}, {described(info)}" for info in others[:_MOST_BESIDE])
+    if len(others) > _MOST_BESIDE:
+        yield f"  … and {counted(len(others) - _MOST_BESIDE, 'more container')}"
+
+
 def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
     for side, manifest in (("source", diff.source), ("target", diff.target)):
         if manifest.unsafe:
@@ -43,7 +58,14 @@ def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
 
 def _nothing(diff: Diff) -> list[str]:
     same = "the same names and shapes" if _is_told(diff) else "the same names, shapes and dtypes"
-    return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}."]
+    return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}.", *_inside(diff.source.container)]
+
+
+def _inside(container: str) -> Iterator[str]:
+    """Say of names that are right where they stand: who loads the whole file misses all of them."""
+    if container:
+        part = f"checkpoint[{container!r}]" if container.isidentifier() else "that part of the file"
+        yield f"They stand inside {container!r}: load {part}."
 
 
 def _is_told(diff: Diff) -> bool:
@@ -75,7 +97,7 @@ def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
         yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
     for cause in diff.causes:
-        yield paint("bold", cause_text(cause))
+        yield from (paint("bold", line) for line in _in_lines(cause_text(cause), width))
     if diff.evidence:
         n_keys = sum(each.n_keys for each in diff.evidence)
         rules = counted(len(diff.evidence), "rule")
@@ -110,6 +132,15 @@ def cause_text(cause: Cause) -> str:
     '122 of 122 keys: strip `module.`'
     """
     return f"{cause.n_keys:,} of {counted(cause.n_source, 'key')}: {shown(cause.words)}"
+
+
+def _in_lines(cause: str, width: int) -> Iterator[str]:
+    """Put what stands in parentheses on a line of its own, where the whole is too long for one."""
+    what, opened, who = cause.rpartition(" (")
+    if len(cause) <= width or not opened:
+        yield cause
+    else:
+        yield from (what, f"  ({who}")
 
 
 def _kind(prefix: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ckptnames.folding import fold
 from ckptnames.report.text import columns
 from ckptnames.rules import Plan, Problem
-from ckptnames.rules.problems import nearest_key
+from ckptnames.rules.problems import why_unmatched
 from ckptnames.wording import counted, shown
 
 MOST_LISTED = 5
@@ -73,8 +73,7 @@ def notes(plan: Plan) -> Iterator[str]:
 
 
 def _rule_row(plan: Plan, problem: Problem) -> tuple[str, ...]:
-    near = nearest_key(problem.rule, plan.source)
-    return f"  {shown(problem.where[0])}", shown(problem.rule), near and f"nearest key: {shown(near)}"
+    return f"  {shown(problem.where[0])}", shown(problem.rule), shown(why_unmatched(problem.rule, plan.source))
 
 
 def _patterns(keys: Iterable[str]) -> Iterator[str]:

@@ -180,7 +180,9 @@ def _lead(diff: Diff, left: _Left) -> str:
             "Once the caution is checked:" if len(diff.cautions) == 1 else "Once the cautions are checked:"
         )
     if kept:
-        sentences.append(f"The model keeps its own {' and '.join(kept)}: load with strict=False.")
+        # Even so torch refuses a tensor of another shape, and loads only what the command leaves.
+        what = "\nload the file that this writes" if left.reshaped else " load"
+        sentences.append(f"The model keeps its own {' and '.join(kept)}:{what} with strict=False.")
     if left.unexpected:
         are = "is" if len(left.unexpected) == 1 else "are"
         sentences.append(f"{counted(len(left.unexpected), 'key')} that the target does not have {are} left out.")

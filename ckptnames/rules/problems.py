@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple, Protocol
@@ -27,6 +28,8 @@ from ckptnames.rules.slots import quoted
 
 _MOST_COMPARED = 2000
 """Nearest names are looked for among this many."""
+_OTHER_LANGUAGE = re.compile(r"(?<!\*)\*(?!\*)|[\\^$(]")
+"""Signs of shell patterns and regular expressions, which mean themselves in a rule."""
 _MOST_COVERING = 3
 """Problems in more modules than this are not accepted in passing."""
 
@@ -228,7 +231,7 @@ def error_of(
     if first.code == "open-key":
         return OpenKey([(problem.keys[0], problem.where[0]) for problem in problems])
     if first.code == "unmatched-rule":
-        return UnmatchedRule([(p.where[0], p.rule, nearest_key(p.rule, source)) for p in problems])
+        return UnmatchedRule([(p.where[0], p.rule, why_unmatched(p.rule, source)) for p in problems])
     if first.code == "shadowed-rule":
         return ShadowedRule([(problem.where[0], problem.rule, problem.where[1:]) for problem in problems])
     if first.code == "shape-mismatch":
@@ -258,13 +261,31 @@ def _filling(name: str, source: Manifest, target: Manifest, mapping: Mapping[str
     return f"{quoted(near)} -> {quoted(name)}" if near else ""
 
 
-def nearest_key(rule: str, keys: Mapping[str, object]) -> str:
-    """Give the key that is spelled most like the left side of a rule, if one is.
+def why_unmatched(rule: str, keys: Mapping[str, object]) -> str:
+    """Say what may be wrong with a rule that matches no key: its language, or its spelling; empty where nothing shows.
 
-    >>> nearest_key("modul.fc.bias -> fc.bias", {"module.fc.bias": 0})
-    'module.fc.bias'
+    >>> why_unmatched("modul.** -> **", {"module.fc.bias": 0})
+    'nearest key: module.fc.bias'
+    >>> why_unmatched("fc.* -> head.*", {"fc.bias": 0})
+    'signs mean themselves: {p} is any one segment, ** any number'
     """
-    return _nearest(rule.split(" -> ")[0].replace("**", ""), list(keys))
+    left = rule.split(" -> ")[0]
+    if _OTHER_LANGUAGE.search(left):
+        return "signs mean themselves: {p} is any one segment, ** any number"
+    near = _nearest_key(left, keys)
+    return near and f"nearest key: {near}"
+
+
+def _nearest_key(pattern: str, keys: Mapping[str, object]) -> str:
+    """Give the key that is spelled most like a pattern, or that begins most like what stands before ``**``."""
+    prefix = pattern.removesuffix(".**")
+    if prefix == pattern or "**" in prefix:
+        return _nearest(pattern.replace("**", ""), list(keys))
+    n_segments = prefix.count(".") + 1
+    begins: dict[str, str] = {}
+    for key in keys:
+        begins.setdefault(".".join(key.split(".", n_segments)[:n_segments]), key)
+    return begins.get(_nearest(prefix, list(begins)), "")
 
 
 def _nearest(name: str, keys: Sequence[str]) -> str:

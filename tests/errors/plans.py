@@ -77,6 +77,19 @@ def a_rule_with_a_typo() -> None:
     command("fix", "model.pt", "--rule", "encoder.** -> enc.**", "--rule", "decodr.** -> dec.**", *OUT)
 
 
+@raises(errors.UnmatchedRule)
+def a_rule_in_the_language_of_a_shell() -> None:
+    """
+    error[unmatched-rule]: 2 rules match no key
+      --rule:2   fc.* -> head.*          signs mean themselves: {p} is any one segment, ** any number
+      --rule:3   ^fc\\.(.*)$ -> head.\\1   signs mean themselves: {p} is any one segment, ** any number
+      help: correct --rule:2, or end it with ` ?` if it may match nothing. Nothing was written
+    """
+    save("model.pt", "encoder.w", "fc.w")
+    globs = ["--rule", "fc.* -> head.*", "--rule", r"^fc\.(.*)$ -> head.\1"]
+    command("fix", "model.pt", "--rule", "encoder.** -> enc.**", *globs, *OUT)
+
+
 @raises(errors.ShadowedRule)
 def a_rule_that_comes_too_late() -> None:
     """

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from ckptnames.formats.checkpoint import Checkpoint
 from ckptnames.formats.reading import open_path
+from ckptnames.formats.torch_error import TorchComplaint
 from ckptnames.inference.wrappers.pairing import pair
-from ckptnames.manifest import Manifest
+from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.operands import Readable, manifest_of, open_operand
 
 
@@ -30,8 +31,26 @@ def chosen(checkpoint: Checkpoint, container: str | None, target: Manifest | Non
     """Give the manifest of the container that is meant: the one named, else the one that fills most of the target."""
     if container is not None or target is None:
         return checkpoint.manifest(container)
-    candidates = [checkpoint.manifest(c.info.name) for c in checkpoint.containers if c.info.role != "optimizer"]
-    return best_container(candidates, target)
+    return best_container(_candidates(checkpoint), target)
+
+
+def complained_of(checkpoint: Checkpoint, container: str | None, complaint: TorchComplaint) -> Manifest:
+    """Give the manifest of the container that a message speaks of: the one named, else the one with most of its keys.
+
+    Where no container has a key that torch found in it, the whole file was loaded, and what torch misses tells.
+    """
+    if container is not None:
+        return checkpoint.manifest(container)
+    candidates = _candidates(checkpoint)
+    if len(candidates) == 1:
+        return candidates[0]
+    seen = {*complaint.unexpected, *complaint.mismatched}
+    missed = Manifest(dict.fromkeys(complaint.missing, TensorInfo(None, None)))
+    return max(candidates, key=lambda m: (sum(key in m for key in seen), n_filled(m, missed)))
+
+
+def _candidates(checkpoint: Checkpoint) -> list[Manifest]:
+    return [checkpoint.manifest(c.info.name) for c in checkpoint.containers if c.info.role != "optimizer"]
 
 
 def best_container(candidates: Sequence[Manifest], target: Manifest) -> Manifest:
@@ -45,9 +64,10 @@ def best_container(candidates: Sequence[Manifest], target: Manifest) -> Manifest
     """
     if len(candidates) == 1:
         return candidates[0]
-    return max(candidates, key=lambda manifest: _filled(manifest, target))
+    return max(candidates, key=lambda manifest: n_filled(manifest, target))
 
 
-def _filled(source: Manifest, target: Manifest) -> int:
+def n_filled(source: Manifest, target: Manifest) -> int:
+    """Count the keys of the target that the source fills."""
     pairing = pair(source, target)
     return max([len(pairing.pairs), *(choice.n_keys for choice in pairing.choices)])
