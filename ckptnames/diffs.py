@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.wrappers.containers import source_for
 from ckptnames.inference.wrappers.explanation import Cause, explain
-from ckptnames.inference.wrappers.obstacles import Obstacle, transposed
+from ckptnames.inference.wrappers.obstacles import QUANTISED, Obstacle, transposed
 from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.operands import Readable, manifest_of
@@ -128,12 +128,18 @@ def _explained(plain: Diff) -> Diff:
 def _inferred(explained: Diff) -> Diff:
     """Where wrappers do not explain all, take the rules that can be inferred, if they fill more of the target."""
     left = explained.after_rules or explained
-    if explained.obstacles or left.settled or not (left.missing or left.shape_mismatch):
+    if left.settled or not (left.missing or left.shape_mismatch):
+        return explained
+    if any(obstacle.code != QUANTISED for obstacle in explained.obstacles):
         return explained
     # Most differences are wrappers and prefixes: they do not pay for loading what finds more.
     from ckptnames.inference.inference import inferred
 
     found = inferred(explained.source, explained.target)
+    # The target may keep the state of quantised weights as well, under other names.
+    if not all(set(o.keys) <= set(found.mapping.values()) for o in explained.obstacles):
+        return explained
+    explained = _with(explained, obstacles=())
     turned = found.transposed.keys() & set(found.unfilled_target)
     if turned:
         explained = _with(explained, obstacles=(transposed(found.target, turned),))

@@ -188,7 +188,7 @@ class _Draft:
         self.blocking += idle
         self._compare(mapping)
         decisions = tuple(self._decision(key, fates) for key, fates in self.fates.items())
-        self.blocking += self._found(split_siblings(self.source, decisions))[0]
+        self.blocking += self._found(split_siblings(self.source, decisions, self.target))[0]
         self._compare_names(mapping)
         return self._finished(decisions, mapping, idle)
 

@@ -197,8 +197,11 @@ def unexpected_keys(source: Manifest, target: Manifest, mapping: Mapping[str, st
     return problems, droppable
 
 
-def split_siblings(source: Manifest, decisions: Sequence[Decided]) -> Iterator[Problem]:
-    """Find tensors that move without the companions that give them meaning, or the reverse."""
+def split_siblings(source: Manifest, decisions: Sequence[Decided], target: Manifest | None) -> Iterator[Problem]:
+    """Find tensors that move without the companions that give them meaning, or the reverse.
+
+    Where the target has both beside each other, the companion may have another name there.
+    """
     if source.partial:
         return
     found = list(companions(source))
@@ -210,9 +213,16 @@ def split_siblings(source: Manifest, decisions: Sequence[Decided]) -> Iterator[P
         expected = tuple(companion.under(name) for name in owner.targets)
         if set(expected) == set(other.targets) or any(f.is_open for f in (*owner.fates, *other.fates)):
             continue
+        if target is not None and _stand_together(owner.targets, other.targets, target):
+            continue
         message = f"'{companion.owner}' would part from '{companion.key}', which gives it meaning"
         where = owner.fates[0].where, other.fates[0].where
         yield Problem("split-siblings", "error", message, (companion.owner, companion.key), expected, where)
+
+
+def _stand_together(owners: Sequence[str], others: Sequence[str], target: Manifest) -> bool:
+    modules = [{name.rpartition(".")[0] for name in names} for names in (owners, others)]
+    return bool(owners) and modules[0] == modules[1] and all(name in target for name in (*owners, *others))
 
 
 # Errors

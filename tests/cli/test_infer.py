@@ -156,6 +156,23 @@ def test_a_new_head_is_left_to_the_model_or_decided(run: Run) -> None:
     assert torch.load(command[-1], weights_only=True).keys() == body.keys()
 
 
+def test_quantised_weights_that_the_target_keeps_too(run: Run) -> None:
+    names = {"mlp.up_proj": "ffn.w3", "mlp.gate_proj": "ffn.w1", "mlp.down_proj": "ffn.w2"}
+    shapes = {"mlp.up_proj": (8, 4), "mlp.gate_proj": (8, 4), "mlp.down_proj": (4, 8)}
+    ours: dict[str, tuple[int, ...]] = {}
+    theirs: dict[str, tuple[int, ...]] = {}
+    for i in range(2):
+        for name, other in names.items():
+            ours |= {f"l.{i}.{name}.weight": shapes[name], f"l.{i}.{name}.weight_scale_inv": (1, 1)}
+            theirs |= {f"h.{i}.{other}.weight": shapes[name], f"h.{i}.{other}.scale": (1, 1)}
+    save("ours.pt", ours)
+    save("theirs.pt", theirs)
+    assert run("fix", "ours.pt", "--like", "theirs.pt", "-o", "out.pt").exit_code == 0
+    save("plain.pt", {key: shape for key, shape in theirs.items() if key.endswith("weight")})
+    refused = run("fix", "ours.pt", "--like", "plain.pt", "-o", "no.pt")
+    assert (refused.exit_code, refused.stderr.partition(":")[0]) == (1, "error[quantised-weights]")
+
+
 def test_a_manifest_is_no_source_of_fix(run: Run) -> None:
     for path, shapes in (("meta.json", META), ("hf.json", HF)):
         tensors = {key: {"dtype": "F32", "shape": shape} for key, shape in shapes.items()}

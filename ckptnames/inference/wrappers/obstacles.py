@@ -8,6 +8,9 @@ from typing import NamedTuple
 from ckptnames.manifest import Manifest
 from ckptnames.wording import counted
 
+QUANTISED = "quantised-weights"
+"""The code of weights that are packed numbers."""
+
 _QUANTISED = (
     "absmax",
     "quant_map",
@@ -112,7 +115,7 @@ def _quantised(source: Manifest, target: Manifest) -> Obstacle | None:
     if not keys or any(is_state(key) for key in target):
         return None
     return Obstacle(
-        "quantised-weights",
+        QUANTISED,
         keys,
         f"the weights are packed numbers, with their quantisation state beside them: {_share(keys, source)}",
         "build the model quantised in the same way, or dequantise the checkpoint with the library that wrote it",
