@@ -4,7 +4,8 @@
     ├── FileError      a file, folder or operand that cannot be read or written
     ├── RuleError      a rule, or a set of rules, that cannot mean anything
     ├── PlanError      rules and names that do not fit each other
-    └── ModelError     a model, or something asked of it, that cannot be answered
+    ├── ModelError     a model, or something asked of it, that cannot be answered
+    └── LoadError      weights that cannot be put into a model as asked
 
 The wording lives in this package and nowhere else: a class takes the facts and composes the text, so that one place
 decides how errors read and callers can branch on ``code`` and the fields. ``str(error)`` is the whole text:
@@ -17,7 +18,15 @@ decides how errors read and callers can branch on ``code`` and the fields. ``str
 
 from __future__ import annotations
 
-from ckptnames.errors.base import CkptnamesError, FileError, ModelError, PlanError, RuleError, nothing_written
+from ckptnames.errors.base import (
+    CkptnamesError,
+    FileError,
+    LoadError,
+    ModelError,
+    PlanError,
+    RuleError,
+    nothing_written,
+)
 from ckptnames.errors.building import (
     ArgumentNeedsCode,
     ConstructionFailed,
@@ -52,6 +61,15 @@ from ckptnames.errors.damage import (
     ZipCutShort,
     distrust,
     say_what_it_names,
+)
+from ckptnames.errors.distributed import (
+    IncompleteTensor,
+    LossyShards,
+    RankFailed,
+    RankInterrupted,
+    RanksParted,
+    ShardsDoNotFill,
+    UnsafeMetadata,
 )
 from ckptnames.errors.documents import (
     DuplicateKey,
@@ -198,6 +216,7 @@ __all__ = [
     "Hole",
     "HtmlPage",
     "ImportFailed",
+    "IncompleteTensor",
     "IncompleteTorchError",
     "IndexMismatch",
     "InternalError",
@@ -207,6 +226,8 @@ __all__ = [
     "KeyCollision",
     "KeyTooLong",
     "LegacyCutShort",
+    "LoadError",
+    "LossyShards",
     "MalformedEntry",
     "MalformedHeader",
     "MalformedJson",
@@ -262,6 +283,9 @@ __all__ = [
     "PlainText",
     "PlanError",
     "QuantisedWeights",
+    "RankFailed",
+    "RankInterrupted",
+    "RanksParted",
     "ReadbackDiffers",
     "ReadbackFails",
     "ReservedName",
@@ -270,6 +294,7 @@ __all__ = [
     "SeveralCheckpoints",
     "ShadowedRule",
     "ShapeMismatch",
+    "ShardsDoNotFill",
     "SourceChanged",
     "SpecialFile",
     "SplitSiblings",
@@ -287,6 +312,7 @@ __all__ = [
     "UnknownWrapper",
     "UnmatchedRule",
     "UnreadableRules",
+    "UnsafeMetadata",
     "UnsafePath",
     "UnsafePickle",
     "UnsupportedFormat",
