@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 from torch.distributed.checkpoint.storage import StorageReader
 
-from ckptnames.errors import IncompleteTensor, UnsafeMetadata
+from ckptnames.errors import CkptnamesError, IncompleteTensor, MalformedPickle, UnsafeMetadata
 
 METADATA = ".metadata"
 _INDEX = "model.safetensors.index.json"
@@ -67,7 +67,7 @@ class DistcpReader(FileSystemReader):
 
     def _read(self, rank: int | None) -> Metadata:
         path = Path(self._get_metadata_path(rank))
-        metadata: Metadata = _Inert(path).load()
+        metadata = _Inert(path).metadata()
         if getattr(metadata, "storage_meta", None) is None:
             metadata.storage_meta = StorageMeta()
         assert metadata.storage_meta is not None
@@ -80,8 +80,19 @@ class _Inert(pickle.Unpickler):
     """Unpickles data classes of DCP, and refuses whatever else is named."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.BytesIO(path.read_bytes()))
-        self._path = path
+        self._path, self._bytes = path, io.BytesIO(path.read_bytes())
+        super().__init__(self._bytes)
+
+    def metadata(self) -> Metadata:
+        try:
+            found = self.load()
+        except CkptnamesError:
+            raise
+        except Exception as error:  # the unpickler raises whatever comes up in broken bytes
+            raise MalformedPickle(str(self._path), str(error), self._bytes.tell()) from error
+        if not isinstance(found, Metadata):
+            raise MalformedPickle(str(self._path), f"it makes a {type(found).__name__}", self._bytes.tell())
+        return found
 
     def find_class(self, module: str, name: str) -> Any:
         import torch
