@@ -28,6 +28,7 @@ ROOMS = (
     ("prediction",),
     ("operands",),
     ("inference",),
+    ("interop",),
     ("diffs", "fixing", "loading"),
     ("report",),
     ("cli",),

@@ -181,6 +181,7 @@ from ckptnames.errors.safetensors_damage import (
     UnknownDtype,
     WrongByteCount,
 )
+from ckptnames.errors.tables import CannotExport, CannotTranslate
 from ckptnames.wording import shown
 
 __all__ = [
@@ -190,9 +191,11 @@ __all__ = [
     "BadUsage",
     "BadWrapper",
     "CannotAllow",
+    "CannotExport",
     "CannotRead",
     "CannotRename",
     "CannotRewrite",
+    "CannotTranslate",
     "CannotWrap",
     "CannotWrite",
     "CkptnamesError",

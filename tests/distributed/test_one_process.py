@@ -62,7 +62,7 @@ def test_a_state_beside_the_tensors_goes_along() -> None:
     model = nn.Sequential(Counting(1))
     load_sharded(model, "run", rules="net.** -> **")
     assert isinstance(model[0], Counting) and model[0].n == 7
-    assert torch.equal(model[0].fc.weight, saved[0].fc.weight)
+    assert torch.equal(model.state_dict()["0.fc.weight"], saved.state_dict()["0.fc.weight"])
 
 
 def test_of_what_is_no_tensor_only_plain_data_is_unpickled() -> None:
@@ -70,7 +70,7 @@ def test_of_what_is_no_tensor_only_plain_data_is_unpickled() -> None:
     Path("owned").unlink(missing_ok=True)
     state = {"w": torch.zeros(2), "x": None}
     planner = RenamingLoadPlanner("")
-    with pytest.raises(RankInterrupted, match="weights_only|Weights only|Unsupported"), as_ckptnames_errors(planner):
+    with pytest.raises(RankInterrupted, match="rank 0 failed midway"), as_ckptnames_errors(planner):
         load(state, checkpoint_id="run", planner=planner)
     assert not Path("owned").exists()
 
@@ -115,7 +115,7 @@ def test_the_index_says_which_files_count() -> None:
     Path("run/model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     model = nn.Sequential(nn.Linear(2, 2, bias=False))
     load_distributed(model, "run")
-    assert torch.equal(model[0].weight, torch.ones(2, 2))
+    assert torch.equal(model.state_dict()["0.weight"], torch.ones(2, 2))
 
 
 def test_a_load_of_nothing_is_none_even_where_all_may_be_kept() -> None:
@@ -136,7 +136,7 @@ def test_one_of_two_names_of_a_tensor_is_enough() -> None:
     model[1].weight = model[0].weight
     save({"0.weight": torch.ones(2, 2)}, checkpoint_id="run")
     assert load_sharded(model, "run").missing == ()
-    assert torch.equal(model[1].weight, torch.ones(2, 2))
+    assert torch.equal(model.state_dict()["1.weight"], torch.ones(2, 2))
 
 
 def test_damaged_metadata_is_an_error_of_ours() -> None:

@@ -39,6 +39,7 @@ SUBJECTS = (
     "models",
     "building",
     "distributed",
+    "tables",
 )
 
 
