@@ -4,7 +4,8 @@
     ├── FileError      a file, folder or operand that cannot be read or written
     ├── RuleError      a rule, or a set of rules, that cannot mean anything
     ├── PlanError      rules and names that do not fit each other
-    └── ModelError     a model, or something asked of it, that cannot be answered
+    ├── ModelError     a model, or something asked of it, that cannot be answered
+    └── LoadError      weights that cannot be put into a model as asked
 
 The wording lives in this package and nowhere else: a class takes the facts and composes the text, so that one place
 decides how errors read and callers can branch on ``code`` and the fields. ``str(error)`` is the whole text:
@@ -17,7 +18,15 @@ decides how errors read and callers can branch on ``code`` and the fields. ``str
 
 from __future__ import annotations
 
-from ckptnames.errors.base import CkptnamesError, FileError, ModelError, PlanError, RuleError, nothing_written
+from ckptnames.errors.base import (
+    CkptnamesError,
+    FileError,
+    LoadError,
+    ModelError,
+    PlanError,
+    RuleError,
+    nothing_written,
+)
 from ckptnames.errors.building import (
     ArgumentNeedsCode,
     ConstructionFailed,
@@ -78,6 +87,22 @@ from ckptnames.errors.foreign import (
     UnknownBytes,
     UnsafePickle,
     UnsupportedFormat,
+)
+from ckptnames.errors.loading import (
+    CannotDecode,
+    ExchangedNames,
+    IncompleteLoad,
+    LoadInterrupted,
+    LossyCast,
+    MetaModel,
+    MisalignedOptimizer,
+    NamesTooNew,
+    NothingMatched,
+    NoValues,
+    OtherNorm,
+    TiedValuesDiffer,
+    UnacceptedCaution,
+    UndecidedCopies,
 )
 from ckptnames.errors.models import (
     BadWrapper,
@@ -145,6 +170,7 @@ from ckptnames.errors.rules import (
     BadArithmetic,
     CannotAllow,
     KeyTooLong,
+    MigrationStages,
     NotInvertible,
     RuleSyntax,
     UnknownRulesVersion,
@@ -172,6 +198,7 @@ __all__ = [
     "BadUsage",
     "BadWrapper",
     "CannotAllow",
+    "CannotDecode",
     "CannotRead",
     "CannotRename",
     "CannotRewrite",
@@ -188,6 +215,7 @@ __all__ = [
     "EmptyPath",
     "EndlessModel",
     "EntryCollision",
+    "ExchangedNames",
     "FileError",
     "FlatParameters",
     "ForeignFile",
@@ -198,6 +226,7 @@ __all__ = [
     "Hole",
     "HtmlPage",
     "ImportFailed",
+    "IncompleteLoad",
     "IncompleteTorchError",
     "IndexMismatch",
     "InternalError",
@@ -207,12 +236,18 @@ __all__ = [
     "KeyCollision",
     "KeyTooLong",
     "LegacyCutShort",
+    "LoadError",
+    "LoadInterrupted",
+    "LossyCast",
     "MalformedEntry",
     "MalformedHeader",
     "MalformedJson",
     "MalformedLegacy",
     "MalformedPickle",
     "MalformedTensor",
+    "MetaModel",
+    "MigrationStages",
+    "MisalignedOptimizer",
     "MissingArgument",
     "MissingPackage",
     "MissingShard",
@@ -222,6 +257,7 @@ __all__ = [
     "ModelNotRewritten",
     "ModuleNames",
     "NamesNoModel",
+    "NamesTooNew",
     "NeedsDevice",
     "NeedsDownload",
     "NeedsRealNumbers",
@@ -237,6 +273,7 @@ __all__ = [
     "NoSuchPath",
     "NoSuchSubmodule",
     "NoTensorsByName",
+    "NoValues",
     "NoWeight",
     "NotACheckpoint",
     "NotALiteral",
@@ -246,10 +283,12 @@ __all__ = [
     "NotInvertible",
     "NotWrittenByTorch",
     "NothingLeft",
+    "NothingMatched",
     "OpenKey",
     "OperandNotSupported",
     "OperandSyntax",
     "OptionNotSupported",
+    "OtherNorm",
     "OutputExists",
     "OutputHoldsMore",
     "OutputIsSource",
@@ -276,8 +315,11 @@ __all__ = [
     "StorageNotThere",
     "TensorBeyondStorage",
     "TensorTooLarge",
+    "TiedValuesDiffer",
     "TorchMissing",
     "TrailingBytes",
+    "UnacceptedCaution",
+    "UndecidedCopies",
     "UneditablePickle",
     "UnexpectedArgument",
     "UnfilledTarget",
