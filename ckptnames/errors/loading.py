@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ckptnames.errors.base import MAX_EVIDENCE, FileError, LoadError
+from ckptnames.errors.base import MAX_EVIDENCE, FileError, LoadError, nearest
+from ckptnames.errors.operands import NoSuchContainer
 from ckptnames.errors.plans import AmbiguousInference
 from ckptnames.wording import aligned, counted, either
 
@@ -242,5 +243,28 @@ class NamesTooNew(LoadError):
             f"the names in the file are of version {found}, and the model's of version {known}",
             where=where,
             help="update the code of the model to what wrote the file",
+            outcome=_UNTOUCHED,
+        )
+
+
+class NoSuchEntry(NoSuchContainer):
+    """A dict in memory has no state dict of that name; ``there`` are those it has, each with its size."""
+
+    def __init__(self, name: str, there: Sequence[tuple[str, str]]) -> None:
+        super().__init__("", name, there)
+        near = next(iter(nearest(name, [each for each, _ in there]) or [each for each, _ in there]), "")
+        self.help = f"name one of these, as in: container={near!r}" if there else "pass the state dict itself"
+
+
+class NeedsAssign(LoadError):
+    """An option that says how new tensors are made, where the model keeps its own."""
+
+    code = "needs-assign"
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+        super().__init__(
+            f"{option} is for new tensors, and the model keeps its own",
+            help="pass assign=True with it, or move the model first: model.to(…)",
             outcome=_UNTOUCHED,
         )

@@ -190,18 +190,17 @@ class _Pickled:
 
     def loaded(self, key: str) -> Any:
         """Give a value as torch itself makes it, of classes that it allows without a question."""
-        return self._container[key]
+        try:
+            return self._container[key]
+        except Exception as error:
+            cures = [blocked.cure for blocked in self._file.blocked if blocked.cure and not blocked.runs]
+            reason = f"torch.load stops at {self._file.blocked[0].name}" if self._file.blocked else _line(error)
+            raise CannotDecode(self._file.path, key, reason, cures, self._file.unsafe) from error
 
     @cached_property
     def _container(self) -> Mapping[str, Any]:
         mapped = isinstance(self._file, TorchZip) and not self.is_packed
-        first = next(iter(self._found.tensors), "")
-        try:
-            root = torch.load(self._file.path, map_location="cpu", weights_only=True, mmap=mapped)
-        except Exception as error:
-            cures = [blocked.cure for blocked in self._file.blocked if blocked.cure and not blocked.runs]
-            reason = f"torch.load stops at {self._file.blocked[0].name}" if self._file.blocked else _line(error)
-            raise CannotDecode(self._file.path, first, reason, cures, self._file.unsafe) from error
+        root = torch.load(self._file.path, map_location="cpu", weights_only=True, mmap=mapped)
         return _inside(root, self._found.name)
 
 

@@ -8,12 +8,13 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
     CannotRename,
     LossyCast,
     MetaModel,
+    NeedsAssign,
     NothingMatched,
-    OptionNotSupported,
     OtherNorm,
     TiedValuesDiffer,
 )
@@ -27,6 +28,7 @@ from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import Pairing
 from ckptnames.loading.sources import Loadable, Source, open_source
 from ckptnames.loading.targets import Target, normed, target_of
+from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
 from ckptnames.rules import Rules
 from ckptnames.rules.siblings import companions
@@ -73,8 +75,7 @@ def load(
     allowed = _Allowed(missing == "keep", unexpected == "ignore", mismatched == "keep")
     allowed.check(opened, target, pairing, inference)
     casts = list(_casts(opened, target, pairing))
-    if dtype == "model":
-        _check_casts(opened, target, casts)
+    _check_casts(opened, target, pairing, casts, dtype == "file")
     _check_memory(opened, target, pairing, assign)
     _check_ties(opened, target, pairing)
     opened.check()
@@ -102,7 +103,11 @@ class _Allowed:
         if in_the_way and (tells or not has_nothing):
             raise incomplete(pairing, where=name, n_target=n_target, inference=inference, outcome="Nothing was loaded")
         if has_nothing:
-            raise NothingMatched(name, list(opened.manifest), list(target.manifest), n_target)
+            raise NothingMatched(name, _weights(opened.manifest), _weights(target.manifest), n_target)
+
+
+def _weights(manifest: Manifest) -> list[str]:
+    return [key for key, info in manifest.items() if not is_droppable(key, info, manifest)]
 
 
 def _is_assigned(target: Target, assign: bool, device: object) -> bool:
@@ -110,7 +115,7 @@ def _is_assigned(target: Target, assign: bool, device: object) -> bool:
     own = [tensor for key in target.manifest if (tensor := target.registered(key)) is not None]
     on_meta = any(tensor.is_meta for tensor in own)
     if device is not None and not (assign or on_meta):
-        raise OptionNotSupported(f"device={str(device)!r}", "pass assign=True with it, or move the model: model.to(…)")
+        raise NeedsAssign(f"device={str(device)!r}")
     return assign or on_meta
 
 
@@ -156,14 +161,25 @@ def _casts(opened: Source, target: Target, pairing: Pairing) -> Iterator[Cast]:
             yield Cast(key, has.dtype, wants)
 
 
-def _check_casts(opened: Source, target: Target, casts: Sequence[Cast]) -> None:
+def _check_casts(opened: Source, target: Target, pairing: Pairing, casts: Sequence[Cast], keep_dtype: bool) -> None:
+    """Refuse casts that lose values, and a weight that would become one of another kind of numbers."""
     lost = []
     for cast in casts:
         why = loss(cast.source, cast.target, len(target.manifest[cast.key].shape or ()))
-        if why:
+        own = target.registered(cast.key)
+        is_buffer = own is not None and not own.requires_grad
+        if why and not (keep_dtype and is_buffer) and not _is_count(opened, pairing, cast.key):
             lost.append((cast.key, cast.source, cast.target, why))
     if lost:
         raise LossyCast(opened.manifest.name, lost)
+
+
+def _is_count(opened: Source, pairing: Pairing, key: str) -> bool:
+    """Tell whether one number without weights is whole, as a counter is that was cast along with the weights."""
+    if key not in pairing.no_weights:
+        return False
+    value = opened.tensor(pairing.pairs[key].source)
+    return value.numel() == 1 and not value.is_complex() and float(value).is_integer()
 
 
 def _check_memory(opened: Source, target: Target, pairing: Pairing, assign: bool) -> None:

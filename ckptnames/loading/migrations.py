@@ -45,14 +45,15 @@ def migrations(path: str | Path, version: int) -> Migrations:
     """Read the history of a model's names from a rule file, in which ``--- version 3`` opens the stage to version 3.
 
     As an attribute of a model's class it is what ``load`` applies, from the version of the file on, and what ``save``
-    stamps the version of. A path that is not absolute starts at the folder of the module that calls.
+    stamps the version of. A path that is not absolute is looked for beside the module
+    that calls, then from where the process is.
 
     Raises ``unreadable-rules``, ``rule-syntax``, and ``migration-stages`` where the stages are not those of versions.
     """
     path = Path(path)
     if not path.is_absolute():
-        here = sys._getframe(1).f_globals.get("__file__")
-        path = Path(here).parent / path if here and not path.exists() else path
+        beside = Path(sys._getframe(1).f_globals.get("__file__") or "").parent / path
+        path = beside if beside.exists() else path
     return Migrations(Rules.load(path), version)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ckptnames.errors import CannotWrite, OptionNotSupported
+from ckptnames.errors import CannotWrite
 from ckptnames.loading.migrations import history_of
 from ckptnames.loading.sources import STAMP
 from ckptnames.prediction.canonical import canonical
@@ -44,7 +44,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], beside: Mapping[str, An
     ``.safetensors`` makes such a file, in which tied weights stand once; anything else a dict with ``state_dict`` and
     what is given as ``beside``, by ``torch.save``. The file is in place when it is whole.
 
-    Raises ``cannot-write``, ``option-not-supported``.
+    Raises ``cannot-write``.
     """
     out = Path(path)
     history = history_of(unwrapped(model))
@@ -52,7 +52,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], beside: Mapping[str, An
     try:
         if out.suffix == ".safetensors":
             if beside:
-                raise OptionNotSupported("beside=", "save it apart: safetensors holds nothing but tensors")
+                raise CannotWrite(out, "safetensors holds nothing but tensors, and none of what is given as 'beside'")
             _save_safetensors(model, part, {STAMP: str(history.version)} if history else {})
         else:
             stamp = {STAMP: history.version} if history else {}

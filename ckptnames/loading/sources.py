@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ckptnames.errors import NoSuchContainer, NotAStateDict
+from ckptnames.errors import NoSuchEntry, NotAStateDict
 from ckptnames.formats.containers import quoted, role_of
 from ckptnames.formats.reading import open_path
 from ckptnames.inference.wrappers.containers import best_container
@@ -83,12 +83,12 @@ def _of_mapping(source: Mapping[str, Any], container: str | None, target: Manife
     found = dict(_containers(source))
     if container is not None:
         if container not in found:
-            raise NoSuchContainer("the dict", container, [(name, _described(each)) for name, each in found.items()])
+            raise NoSuchEntry(container, [(name, counted(len(each), "key")) for name, each in found.items()])
         chosen = container
     elif found:
         chosen = _best(found, target)
     else:
-        raise NotAStateDict("a dict without tensors by name", list(map(str, source)))
+        raise NotAStateDict("a dict without tensors", [])
     infos = tuple(_info(name, values) for name, values in found.items())
     stamp = source.get(STAMP)
     return _Memory(chosen, found[chosen], infos, stamp if type(stamp) is int else None)
@@ -121,10 +121,6 @@ def _containers(root: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
 def is_tensor(value: Any) -> bool:
     """Tell whether a value is a tensor, or an array that can become one."""
     return isinstance(value, torch.Tensor) or (hasattr(value, "shape") and hasattr(value, "__array__"))
-
-
-def _described(values: Mapping[str, Any]) -> str:
-    return counted(len(values), "key")
 
 
 def _info(name: str, values: Mapping[str, Any]) -> ContainerInfo:

@@ -38,7 +38,7 @@ def _lines(report: LoadReport) -> Iterator[str]:
     yield from _casts(report)
     yield from _section("missing: kept the model's own values", ((key, "") for key in report.missing))
     mismatched = ((m.key, f"{shape_text(m.source)}, {shape_text(m.target)}") for m in report.mismatched)
-    yield from _section("of another shape: kept the model's own values", mismatched)
+    yield from _section("of another shape (checkpoint, model): kept the model's own values", mismatched)
     counted_already = {*report.missing, *(m.key for m in report.mismatched)}
     buffers = [(key, "") for key in report.kept if key not in counted_already]
     yield from _section("without weights in the checkpoint: kept the model's own values", buffers)
