@@ -10,65 +10,6 @@ from ckptnames.wording import aligned, counted
 _NOTHING = "Nothing was loaded"
 
 
-class ShardsDoNotFill(LoadError):
-    """A checkpoint that does not fill the model: every name that is missing, unexpected or of another shape.
-
-    ``lines`` tell them in few patterns; ``rule`` leads from one that is unexpected to one that is missing.
-    """
-
-    code = "incomplete-load"
-
-    def __init__(
-        self,
-        source: str,
-        missing: Sequence[str],
-        unexpected: Sequence[str],
-        mismatched: Sequence[str],
-        lines: Sequence[tuple[str, str, str]],
-        rule: str = "",
-    ) -> None:
-        self.missing, self.unexpected, self.mismatched = tuple(missing), tuple(unexpected), tuple(mismatched)
-        self.rule = rule
-        found = [
-            f"{len(names):,} {word}"
-            for names, word in ((missing, "missing"), (unexpected, "unexpected"), (mismatched, "of another shape"))
-            if names
-        ]
-        super().__init__(
-            f"the checkpoint does not fill the model: {', '.join(found)}",
-            where=source,
-            evidence=aligned(lines, MAX_EVIDENCE),
-            help=self._cure(),
-            outcome=_NOTHING,
-        )
-
-    def _cure(self) -> str:
-        if self.rule:
-            return f"rename on loading with rules, as in: rules='{self.rule}'"
-        if self.missing and self.unexpected:
-            return "rename on loading: give rules that lead from the unexpected names to the missing ones"
-        if self.unexpected and not self.mismatched:
-            return "leave them out with rules that end in `-> !drop`, or with unexpected='ignore'"
-        which = "missing" if self.missing else "mismatched"
-        return f"load a checkpoint of this model; or, to keep the model's own values there: {which}='keep'"
-
-
-class LossyShards(LoadError):
-    """Tensors that the dtype of the model cannot hold."""
-
-    code = "lossy-cast"
-
-    def __init__(self, items: Sequence[tuple[str, str, str]]) -> None:
-        self.items = tuple(items)
-        rows = [(name, f"{stored} in the checkpoint", f"{wanted} in the model") for name, stored, wanted in items]
-        super().__init__(
-            f"{counted(len(items), 'tensor')} would lose what {'its' if len(items) == 1 else 'their'} dtype says",
-            evidence=aligned(rows, MAX_EVIDENCE),
-            help="build the model with the dtype of the checkpoint, or convert the checkpoint by a rule of your own",
-            outcome=_NOTHING,
-        )
-
-
 class RankFailed(LoadError):
     """What went wrong on some of the ranks, told on all of them; ``failures`` has the text of each by its rank."""
 

@@ -102,3 +102,13 @@ class CannotAllow(RuleError):
             f"'{problem}' is not a problem that can be allowed",
             help=f"name one of these: {', '.join(accepted)}",
         )
+
+
+class MigrationStages(RuleError):
+    """A history of names whose stages are not those of versions, in their order."""
+
+    code = "migration-stages"
+
+    def __init__(self, where: str, reason: str, help: str) -> None:
+        self.reason = reason
+        super().__init__(f"the rules are no history of names: {reason}", where=where, help=help)

@@ -53,7 +53,7 @@ def test_what_differs_is_told_alike_on_all_ranks(ranks: tuple[Group, str]) -> No
         "lossy-cast",
         "incomplete-load",
     ]
-    assert "9 missing, 9 unexpected" in first[0] and "stored 5×3, model 4×3" in first[-1]
+    assert "9 keys missing, 9 keys unexpected" in first[0] and "checkpoint 5×3, model 4×3" in first[-1]
 
 
 @pytest.mark.slow
@@ -61,7 +61,9 @@ def test_a_rank_with_another_model_stops_all(ranks: tuple[Group, str]) -> None:
     found, folder = ranks
     first, *others = found.run("one_rank_has_another_model", folder)
     assert all(each == first for each in others)
-    assert all(text.startswith("error[incomplete-load]: the checkpoint does not fill the model: 2 m") for text in first)
+    assert all(
+        text.startswith("error[incomplete-load]: the checkpoint does not fill the model: 2 keys m") for text in first
+    )
 
 
 @pytest.mark.slow

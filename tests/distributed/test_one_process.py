@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from ckptnames.errors import KeyCollision, MalformedPickle, RankFailed, RankInterrupted, ShardsDoNotFill
+from ckptnames.errors import IncompleteLoad, KeyCollision, MalformedPickle, NothingMatched, RankFailed, RankInterrupted
 from ckptnames.loading.distributed import (
     RenamingLoadPlanner,
     RenamingSavePlanner,
@@ -98,9 +98,9 @@ def test_what_is_not_asked_for_stays_in_the_folder() -> None:
     save({"model": {"a.w": torch.ones(2), "b": torch.ones(1)}, "optim": {"lr": torch.ones(1)}}, checkpoint_id="run")
     state = {"model": {"w": torch.zeros(2)}}
     planner = RenamingLoadPlanner("model.a.** -> model.**")
-    with pytest.raises(ShardsDoNotFill) as info, as_ckptnames_errors(planner):
+    with pytest.raises(IncompleteLoad) as info, as_ckptnames_errors(planner):
         load(state, checkpoint_id="run", planner=planner)
-    assert info.value.unexpected == ("model.b",)
+    assert info.value.rows == (("unexpected", "model.b", ""),)
     planner = RenamingLoadPlanner("model.a.** -> model.**", unexpected="ignore")
     load(state, checkpoint_id="run", planner=planner)
     assert torch.equal(state["model"]["w"], torch.ones(2))
@@ -120,14 +120,14 @@ def test_the_index_says_which_files_count() -> None:
 
 def test_a_load_of_nothing_is_none_even_where_all_may_be_kept() -> None:
     save({"a": torch.ones(2)}, checkpoint_id="run")
-    with pytest.raises(ShardsDoNotFill):
+    with pytest.raises(NothingMatched):
         load_sharded(nn.Linear(1, 1), "run", missing="keep", unexpected="ignore")
 
 
 def test_another_dtype_is_told() -> None:
     save({"weight": torch.ones(1, 1), "bias": torch.ones(1, dtype=torch.bfloat16)}, checkpoint_id="run")
     model = nn.Linear(1, 1)
-    assert load_sharded(model, "run").cast == {"bias": ("BF16", "F32")}
+    assert load_sharded(model, "run").cast == (("bias", "BF16", "F32"),)
     assert model.bias.dtype == torch.float32
 
 

@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from ckptnames import errors
-from ckptnames.loading.distributed import as_ckptnames_errors, load_from_rank0, load_sharded
+from ckptnames.loading.distributed import as_ckptnames_errors, load_sharded
 from tests.errors.raising import raises
 
 
@@ -39,66 +39,6 @@ def model(*names: str, dtype: torch.dtype = torch.float32) -> nn.Module:
     for name in names:
         setattr(found, name, nn.Parameter(torch.zeros(2, 2, dtype=dtype), requires_grad=dtype.is_floating_point))
     return found
-
-
-@raises(errors.ShardsDoNotFill)
-def other_names() -> None:
-    """
-    error[incomplete-load]: the checkpoint does not fill the model: 1 missing, 1 unexpected
-      --> run
-      missing      q_proj
-      unexpected   q_project
-      help: rename on loading with rules, as in: rules='q_project -> q_proj'. Nothing was loaded
-    """
-    distcp("run", "q_project", "norm")
-    load_sharded(model("norm", "q_proj"), "run")
-
-
-@raises(errors.ShardsDoNotFill)
-def names_that_are_not_alike() -> None:
-    """
-    error[incomplete-load]: the checkpoint does not fill the model: 2 missing, 1 unexpected
-      --> run
-      missing      {down,up}
-      unexpected   w
-      help: rename on loading: give rules that lead from the unexpected names to the missing ones. Nothing was loaded
-    """
-    distcp("run", "w", "norm")
-    load_sharded(model("norm", "up", "down"), "run")
-
-
-@raises(errors.ShardsDoNotFill)
-def more_than_the_model_has() -> None:
-    """
-    error[incomplete-load]: the checkpoint does not fill the model: 12 unexpected
-      --> run
-      unexpected   head.{0-11}
-      help: leave them out with rules that end in `-> !drop`, or with unexpected='ignore'. Nothing was loaded
-    """
-    distcp("run", "norm", *(f"head.{n}" for n in range(12)))
-    load_sharded(model("norm"), "run")
-
-
-@raises(errors.ShardsDoNotFill)
-def another_shape() -> None:
-    """
-    error[incomplete-load]: the checkpoint does not fill the model: 1 of another shape
-      --> run
-      mismatched   head   stored 3×3, model 2×2
-      help: load a checkpoint of this model; or, to keep the model's own values there: mismatched='keep'. Nothing was loaded
-    """
-    distcp("run", "head", n=3)
-    load_sharded(model("head"), "run")
-
-
-@raises(errors.LossyShards)
-def numbers_that_become_integers() -> None:
-    """
-    error[lossy-cast]: 1 tensor would lose what its dtype says
-      head   F32 in the checkpoint   I8 in the model
-      help: build the model with the dtype of the checkpoint, or convert the checkpoint by a rule of your own. Nothing was loaded
-    """
-    load_from_rank0(model("head", dtype=torch.int8), {"head": torch.ones(2, 2)})
 
 
 @raises(errors.IncompleteTensor)

@@ -40,6 +40,7 @@ SUBJECTS = (
     "building",
     "distributed",
     "tables",
+    "loading",
 )
 
 

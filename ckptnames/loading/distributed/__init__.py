@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
-from ckptnames.loading.distributed.fitting import Fit
 from ckptnames.loading.distributed.planners import RenamingLoadPlanner, RenamingSavePlanner
 from ckptnames.loading.distributed.rank0 import load_from_rank0
 from ckptnames.loading.distributed.readers import reader_of
 from ckptnames.loading.distributed.sharded import load_sharded
 from ckptnames.loading.distributed.together import as_ckptnames_errors, together
+from ckptnames.loading.loaded import LoadReport
+from ckptnames.loading.sources import Loadable
 from ckptnames.rules import Rules
 
 __all__ = [
-    "Fit",
     "RenamingLoadPlanner",
     "RenamingSavePlanner",
     "as_ckptnames_errors",
@@ -30,14 +30,16 @@ __all__ = [
 
 def load_distributed(
     model: nn.Module,
-    source: str | os.PathLike[str] | Mapping[str, Any] | None,
+    source: Loadable | None,
     *,
     container: str | None = None,
     rules: Rules | str | None = None,
+    infer: bool = False,
+    accept: Collection[str] = (),
     missing: Literal["raise", "keep"] = "raise",
     unexpected: Literal["raise", "ignore"] = "raise",
     mismatched: Literal["raise", "keep"] = "raise",
-) -> Fit:
+) -> LoadReport:
     """Load a model on every rank, sharded or not: from a folder of shards by ``load_sharded``, else from rank 0.
 
     >>> import torch
@@ -52,12 +54,14 @@ def load_distributed(
 
     # What rank 0 sees decides: another rank may not see the file at all.
     is_sharded = together(is_folder, "looking for the checkpoint")[0]
-    load: Callable[..., Fit] = load_sharded if is_sharded else load_from_rank0
+    load: Callable[..., LoadReport] = load_sharded if is_sharded else load_from_rank0
     return load(
         model,
         source,
         container=container,
         rules=rules,
+        infer=infer,
+        accept=accept,
         missing=missing,
         unexpected=unexpected,
         mismatched=mismatched,

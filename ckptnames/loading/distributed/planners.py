@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,8 @@ from torch.distributed.checkpoint.planner import LoadPlan, ReadItem
 from torch.distributed.checkpoint.planner_helpers import _create_read_items
 
 from ckptnames.formats.torch_dtypes import DTYPES
-from ckptnames.loading.distributed.fitting import Fit, Policy, described, fit
+from ckptnames.loading.distributed.fitting import Policy, described, fit
+from ckptnames.loading.loaded import LoadReport
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.slots import quoted
@@ -24,7 +25,8 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
     """Renames while ``torch.distributed.checkpoint.load`` reads: each rank its own shards, into their place.
 
     ``rules`` lead from the stored names to those of the state dict, both as DCP flattens them (``model.fc.weight`` for
-    ``{"model": {"fc.weight": ...}}``). Without rules, what wrappers and prefixes explain is applied. Everything that
+    ``{"model": {"fc.weight": ...}}``). Without rules, what wrappers and prefixes explain is applied; with ``infer``
+    also what names and shapes tell, if it is complete and every caution about it is in ``accept``. Everything that
     names, shapes and dtypes can tell is checked on every rank before the first value is read; ``report`` says what
     becomes of each name. Where the state dict is nested, only names below its own entries can be unexpected: an
     optimizer that is not asked for stays in the folder.
@@ -33,26 +35,28 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
     >>> planner.report is None
     True
 
-    On the ranks raises ``incomplete-load``, ``lossy-cast``, and what is wrong with the rules. DCP wraps these into its
-    ``CheckpointException``, which is no ``Exception``: call it inside ``as_ckptnames_errors``.
+    On the ranks raises ``incomplete-load``, ``nothing-matched``, ``lossy-cast``, and what is wrong with the rules. DCP
+    wraps these into its ``CheckpointException``, which is no ``Exception``: call it in ``as_ckptnames_errors``.
     """
 
     name = ""
     """Where the checkpoint is, for messages."""
-    report: Fit | None = None
+    report: LoadReport | None = None
     """What becomes of each name, once the load is planned."""
 
     def __init__(
         self,
         rules: Rules | str | None = None,
         *,
+        infer: bool = False,
+        accept: Collection[str] = (),
         missing: Literal["raise", "keep"] = "raise",
         unexpected: Literal["raise", "ignore"] = "raise",
         mismatched: Literal["raise", "keep"] = "raise",
     ) -> None:
         super().__init__()
         self.rules = Rules.parse(rules) if isinstance(rules, str) else rules
-        self.policy = Policy(missing, unexpected, mismatched)
+        self.policy = Policy(self.rules, infer, accept, missing, unexpected, mismatched)
         self.overwritten: dict[str, None] = {}
         """Names of the state dict that hold new values on this rank, in the order of reading."""
         self._readings: dict[_Stored, _Reading] = {}
@@ -62,10 +66,10 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
         assert self.metadata is not None
         stored = self._stored(self.metadata)
         target = described(self.state_dict)
-        self.report = fit(self._source(stored), target, self.rules, self.policy, self._scopes())
+        self.report = fit(self._source(stored), target, self.policy, self._scopes())
         items = [
             replace(item, storage_index=replace(item.storage_index, fqn=stored[key]))
-            for name, key in self.report.mapping.items()
+            for name, key in self.report.matched.items()
             for item in _create_read_items(name, self.metadata.state_dict_metadata[stored[key]], self.state_dict[name])
         ]
         return LoadPlan(list(self._read_once(items)))

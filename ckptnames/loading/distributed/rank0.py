@@ -2,71 +2,69 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-from ckptnames.diffs import chosen
 from ckptnames.errors import RankFailed
-from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.formats.reading import open_path
-from ckptnames.loading.distributed.fitting import Fit, Policy, described, fit
+from ckptnames.loading.distributed.fitting import Policy, described, fit
 from ckptnames.loading.distributed.together import as_ckptnames_errors, is_distributed, together
+from ckptnames.loading.loaded import LoadReport
+from ckptnames.loading.sources import Loadable, Source, open_source
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.canonical import canonical
 from ckptnames.rules import Rules
 
 
-class _Source(NamedTuple):
-    """What rank 0 reads: the tensors, and what is said of them."""
-
-    tensors: Mapping[str, Any]
-    manifest: Manifest
-
-
 def load_from_rank0(
     model: nn.Module,
-    source: str | os.PathLike[str] | Mapping[str, Any] | None,
+    source: Loadable | None,
     *,
     container: str | None = None,
     rules: Rules | str | None = None,
+    infer: bool = False,
+    accept: Collection[str] = (),
     missing: Literal["raise", "keep"] = "raise",
     unexpected: Literal["raise", "ignore"] = "raise",
     mismatched: Literal["raise", "keep"] = "raise",
-) -> Fit:
+) -> LoadReport:
     """Load a model on all ranks from a file, or a state dict, that only rank 0 reads; others may give ``None``.
 
-    The file is mapped into memory where its format allows, and goes to the others tensor by tensor.
+    Rank 0 holds the tensors that are loaded; to the others they go one at a time, and each keeps its part. The other
+    arguments mean what they mean in ``ckptnames.load``.
 
     >>> model = nn.Linear(1, 1)
-    >>> load_from_rank0(model, {"module.weight": torch.ones(1, 1), "module.bias": torch.zeros(1)}).mapping
+    >>> load_from_rank0(model, {"module.weight": torch.ones(1, 1), "module.bias": torch.zeros(1)}).matched
     {'weight': 'module.weight', 'bias': 'module.bias'}
 
-    Raises on every rank what is wrong on any, before the first value is written: ``incomplete-load``, ``lossy-cast``,
-    ``rank-failed``, what reading raises, and what is wrong with the rules.
+    Raises on every rank what is wrong on any, before the first value is written: ``incomplete-load``,
+    ``nothing-matched``, ``lossy-cast``, ``rank-failed``, what reading raises, and what is wrong with the rules.
     """
-    policy = Policy(missing, unexpected, mismatched)
+    given = Rules.parse(rules) if isinstance(rules, str) else rules
+    policy = Policy(given, infer, accept, missing, unexpected, mismatched)
     names = canonical(model)
-    found: list[_Source] = []
+    opened: list[Source] = []
 
-    def read() -> Manifest | None:
+    def open_it() -> Manifest | None:
         if not _is_first():
             return None
-        found.append(_read(source, container, described(_state(model, names))))
-        return found[0].manifest
+        assert source is not None
+        opened.append(open_source(source, container, described(_state(model, names))))
+        return opened[0].manifest
 
-    manifest = together(read, "reading")[0]
+    manifest = together(open_it, "reading")[0]
     assert manifest is not None
-    fits = together(lambda: _fitted(manifest, model, names, rules, policy), "planning")
-    _check_alike(fits)
-    _write(model, names, fits[0], found[0].tensors if found else {})
-    return fits[0]
+    found = together(lambda: fit(manifest, described(_state(model, names)), policy), "planning")
+    _check_alike(found)
+    read: list[dict[str, Any]] = []
+    together(lambda: read.append(_read(opened[0], found[0]) if opened else {}), "reading")
+    _write(model, names, read[0])
+    return found[0]
 
 
 def _is_first() -> bool:
@@ -78,27 +76,30 @@ def _state(model: nn.Module, names: Mapping[str, str]) -> dict[str, Any]:
     return {name: values[key] for key, name in names.items()}
 
 
-def _fitted(
-    manifest: Manifest, model: nn.Module, names: Mapping[str, str], rules: Rules | str | None, policy: Policy
-) -> Fit:
-    given = Rules.parse(rules) if isinstance(rules, str) else rules
-    return fit(manifest, described(_state(model, names)), given, policy)
-
-
-def _check_alike(fits: list[Fit]) -> None:
+def _check_alike(found: list[LoadReport]) -> None:
     """Refuse models that differ: the tensors would go to the others in the order of rank 0."""
-    odd = {rank: "its model has other names" for rank, each in enumerate(fits) if each.mapping != fits[0].mapping}
+    odd = {rank: "its model has other names" for rank, each in enumerate(found) if each.matched != found[0].matched}
     if odd:
         raise RankFailed(odd, "comparing its model with that of rank 0")
 
 
-def _write(model: nn.Module, names: Mapping[str, str], plan: Fit, tensors: Mapping[str, Any]) -> None:
+def _read(source: Source, report: LoadReport) -> dict[str, Any]:
+    """Read what is loaded, each under its name in the model."""
+    source.check()
+    tensors = source.manifest.tensors
+    return {
+        name: source.tensor(key) if key in tensors and tensors[key].dtype is not None else source.entry(key)
+        for name, key in report.matched.items()
+    }
+
+
+def _write(model: nn.Module, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Put values into the model; an empty dict on the other ranks, which take names and shapes from rank 0."""
     keys = {name: key for key, name in names.items()}
-    values = model.state_dict()
-    # An empty dict on the other ranks: torch takes names and shapes from rank 0.
-    full = {keys[name]: _as_wanted(tensors[key], values[keys[name]]) for name, key in plan.mapping.items() if tensors}
+    own = model.state_dict()
+    full = {keys[name]: _as_wanted(value, own[keys[name]]) for name, value in values.items()}
     if not is_distributed():
-        is_meta = any(isinstance(value, torch.Tensor) and value.is_meta for value in values.values())
+        is_meta = any(isinstance(value, torch.Tensor) and value.is_meta for value in own.values())
         model.load_state_dict(full, strict=False, assign=is_meta)
         return
     # Not strict: what is missing was found already, and these are the keys as the wrapped model has them.
@@ -112,31 +113,3 @@ def _as_wanted(value: Any, wanted: Any) -> Any:
     if isinstance(value, torch.Tensor) and isinstance(wanted, torch.Tensor) and value.dtype != wanted.dtype:
         return value.to(wanted.dtype)
     return value
-
-
-def _read(source: object, container: str | None, target: Manifest) -> _Source:
-    if isinstance(source, Mapping):
-        return _Source(source, described(source, "the state dict"))
-    assert isinstance(source, str | os.PathLike)
-    checkpoint, named = open_path(source)
-    manifest = chosen(checkpoint, named if container is None else container, target)
-    return _Source(_tensors(checkpoint, manifest.container), manifest)
-
-
-def _tensors(checkpoint: Checkpoint, container: str) -> Mapping[str, Any]:
-    if checkpoint.format == "safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(checkpoint.path)
-    is_mapped = checkpoint.format == "torch-zip"
-    loaded = torch.load(checkpoint.path, map_location="cpu", mmap=is_mapped, weights_only=True)
-    return _below(loaded, container)
-
-
-def _below(found: Any, container: str) -> Mapping[str, Any]:
-    """Descend to a container; a key on the way may hold dots."""
-    if not container:
-        assert isinstance(found, Mapping)
-        return found
-    head = next(key for key in sorted(found, key=len, reverse=True) if f"{container}.".startswith(f"{key}."))
-    return _below(found[head], container.removeprefix(head).removeprefix("."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +17,12 @@ from torch.distributed.checkpoint.storage import StorageReader
 from ckptnames.errors import NoSuchContainer, UnsupportedFormat
 from ckptnames.formats.recognise import no_such_path
 from ckptnames.inference.wrappers.containers import best_container
-from ckptnames.loading.distributed.fitting import Fit, described
+from ckptnames.loading.distributed.fitting import described
 from ckptnames.loading.distributed.models import state_of
 from ckptnames.loading.distributed.planners import RenamingLoadPlanner
 from ckptnames.loading.distributed.readers import reader_of
 from ckptnames.loading.distributed.together import as_ckptnames_errors, is_distributed, together
+from ckptnames.loading.loaded import LoadReport
 from ckptnames.rules import Rules
 
 
@@ -31,16 +32,18 @@ def load_sharded(
     *,
     container: str | None = None,
     rules: Rules | str | None = None,
+    infer: bool = False,
+    accept: Collection[str] = (),
     missing: Literal["raise", "keep"] = "raise",
     unexpected: Literal["raise", "ignore"] = "raise",
     mismatched: Literal["raise", "keep"] = "raise",
     process_group: dist.ProcessGroup | None = None,
-) -> Fit:
+) -> LoadReport:
     """Load a model from a ``.distcp`` folder or one of safetensors: each rank reads its shards, into their place.
 
     The model's names are its unwrapped ones (``canonical``). ``container`` names an entry of the saved dict; without
-    it the one that fills most of the model is taken. Without ``rules``, what wrappers and prefixes explain is applied.
-    Without a process group, one process reads all.
+    it the one that fills most of the model is taken. ``rules``, ``infer`` and what follows mean what they mean in
+    ``ckptnames.load``. Without a process group, one process reads all.
 
     >>> from torch import nn
     >>> load_sharded(nn.Linear(1, 1), "fixtures/none")
@@ -56,7 +59,10 @@ def load_sharded(
     path = Path(folder)
     reader = _opened_together(path, process_group)
     state, given_back = state_of(model)
-    planner = _ContainerPlanner(path, container, rules, missing, unexpected, mismatched)
+    planner = _ContainerPlanner(
+        rules, infer=infer, accept=accept, missing=missing, unexpected=unexpected, mismatched=mismatched
+    )
+    planner.name, planner.container = str(path), container
     with as_ckptnames_errors(planner), warnings.catch_warnings():
         # Without a process group DCP warns that it is alone, which is what was asked for; and of functions of its own.
         warnings.filterwarnings("ignore", module=r"torch\.distributed")
@@ -97,25 +103,14 @@ def _opened(path: Path) -> StorageReader:
 class _ContainerPlanner(RenamingLoadPlanner):
     """Loads one entry of what was saved as a dict of dicts."""
 
-    def __init__(
-        self,
-        path: Path,
-        container: str | None,
-        rules: Rules | str | None,
-        missing: Literal["raise", "keep"],
-        unexpected: Literal["raise", "ignore"],
-        mismatched: Literal["raise", "keep"],
-    ) -> None:
-        super().__init__(rules, missing=missing, unexpected=unexpected, mismatched=mismatched)
-        self._path, self._container = path, container
-        self.name = str(path)
+    container: str | None = None
 
     def _stored(self, metadata: Metadata) -> dict[str, str]:
         found = _containers(metadata)
-        if self._container is not None:
-            if self._container not in found:
-                raise NoSuchContainer(self._path, self._container, [(each, "weights") for each in found])
-            return found[self._container]
+        if self.container is not None:
+            if self.container not in found:
+                raise NoSuchContainer(self.name, self.container, [(each, "weights") for each in found])
+            return found[self.container]
         if len(found) == 1:
             return found[""]
         target = described(self.state_dict)
