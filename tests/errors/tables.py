@@ -32,7 +32,7 @@ def an_entry_that_fuses_tensors() -> None:
 @raises(errors.CannotTranslate)
 def a_number_that_is_lost() -> None:
     """
-    error[cannot-translate]: an entry of the table drops a number, so that two keys would have one name
+    error[cannot-translate]: an entry of the table has not the same numbers on both sides, so that two keys would have one name
       --> torchtune
       'layers.{}.experts.{}.w' -> 'layers.{}.w'
       help: leave it out with table.renames(), or take it out of the table

@@ -41,6 +41,8 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
 
     name = ""
     """Where the checkpoint is, for messages."""
+    container = ""
+    """The entry of a nested checkpoint that is loaded; empty for all of it."""
     report: LoadReport | None = None
     """What becomes of each name, once the load is planned."""
 
@@ -81,7 +83,7 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
     def _source(self, stored: Mapping[str, str]) -> Manifest:
         assert self.metadata is not None
         tensors = {key: _info(self.metadata.state_dict_metadata[name]) for key, name in stored.items()}
-        return Manifest(tensors, name=self.name, format="distributed")
+        return Manifest(tensors, name=self.name, format="distributed", container=self.container)
 
     def _scopes(self) -> list[str]:
         """Name the entries of a nested state dict; a flat one is all that is asked for."""

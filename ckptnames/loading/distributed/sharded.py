@@ -62,7 +62,7 @@ def load_sharded(
     planner = _ContainerPlanner(
         rules, infer=infer, accept=accept, missing=missing, unexpected=unexpected, mismatched=mismatched
     )
-    planner.name, planner.container = str(path), container
+    planner.name, planner.wanted = str(path), container
     with as_ckptnames_errors(planner), warnings.catch_warnings():
         # Without a process group DCP warns that it is alone, which is what was asked for; and of functions of its own.
         warnings.filterwarnings("ignore", module=r"torch\.distributed")
@@ -103,23 +103,27 @@ def _opened(path: Path) -> StorageReader:
 class _ContainerPlanner(RenamingLoadPlanner):
     """Loads one entry of what was saved as a dict of dicts."""
 
-    container: str | None = None
+    wanted: str | None = None
+    """The entry that was asked for, if one was."""
 
     def _stored(self, metadata: Metadata) -> dict[str, str]:
         found = _containers(metadata)
-        if self.container is not None:
-            if self.container not in found:
-                raise NoSuchContainer(self.name, self.container, [(each, "weights") for each in found])
-            return found[self.container]
+        self.container = self._chosen(found) if self.wanted is None else self.wanted
+        if self.container not in found:
+            raise NoSuchContainer(self.name, self.container, [(each, "weights") for each in found])
+        return found[self.container]
+
+    def _chosen(self, found: Mapping[str, Mapping[str, str]]) -> str:
+        """Name the entry that fills most of the state dict."""
         if len(found) == 1:
-            return found[""]
+            return ""
         target = described(self.state_dict)
         if self.rules is not None:
             rules = self.rules
-            return max(found.values(), key=lambda stored: sum(rules(key) in target for key in stored))
+            return max(found, key=lambda name: sum(rules(key) in target for key in found[name]))
         sources = [self._source(stored) for stored in found.values()]
         best = best_container(sources, target)
-        return next(stored for stored, source in zip(found.values(), sources, strict=True) if source is best)
+        return next(name for name, source in zip(found, sources, strict=True) if source is best)
 
     def _scopes(self) -> list[str]:
         return []
