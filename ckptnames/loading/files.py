@@ -158,19 +158,19 @@ class _Pickled:
         stamp = value.get(STAMP) if type(value) is Dict and value.has(STAMP) else None
         self.stamp = stamp if type(stamp) is int else None
 
-    @property
+    @cached_property
     def byteorder(self) -> str:
         """Tell in which order the bytes of its numbers stand."""
         return "big" if any(note == "its numbers are big-endian" for note in self._file.notes) else "little"
 
-    @property
+    @cached_property
     def is_packed(self) -> bool:
         """True where the archive was compressed by someone: then the bytes of its tensors do not stand in it."""
         if not isinstance(self._file, TorchZip) or self._file.directory is None:
             return False
         return any(entry.method != STORED for entry in self._file.directory.entries.values())
 
-    @property
+    @cached_property
     def values_named(self) -> set[str]:
         """Give the keys of everything in the container."""
         return {*self._found.tensors, *self._found.other}

@@ -70,9 +70,10 @@ def load(
     opened = open_source(source, container, target.bare_manifest)
     given = Rules.parse(rules) if isinstance(rules, str) else rules
     assign = _is_assigned(target, assign, device)
-    pairing, notes, inference = decided(opened, target, given, infer, accept)
-    _refuse_content(opened, target, pairing)
     allowed = _Allowed(missing == "keep", unexpected == "ignore", mismatched == "keep")
+    partly = allowed.missing and allowed.unexpected
+    pairing, notes, inference = decided(opened, target, given, infer, accept, partly)
+    _refuse_content(opened, target, pairing)
     allowed.check(opened, target, pairing, inference)
     casts = list(_casts(opened, target, pairing))
     _check_casts(opened, target, pairing, casts, dtype == "file")
