@@ -105,6 +105,7 @@ from ckptnames.errors.loading import (
     TiedValuesDiffer,
     UnacceptedCaution,
     UndecidedCopies,
+    UnknownChoice,
 )
 from ckptnames.errors.models import (
     BadWrapper,
@@ -328,6 +329,7 @@ __all__ = [
     "UnexpectedArgument",
     "UnfilledTarget",
     "UnknownBytes",
+    "UnknownChoice",
     "UnknownDtype",
     "UnknownRulesVersion",
     "UnknownWrapper",

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import nn
 
 import ckptnames
 from ckptnames import errors
+from ckptnames.cli.main import cli
 from ckptnames.loading.migrations import next_stage
 from tests.loading.test_stories import assert_has, state
 
@@ -151,3 +153,40 @@ def test_the_next_stage() -> None:
     second = next_stage(first, ckptnames.Rules.parse("b -> c\n---\nc -> d"))
     assert second == "--- version 2\na -> b\n--- version 3\nb -> c\n---\nc -> d\n"
     assert str(ckptnames.Migrations(ckptnames.Rules.parse(second), 3).since(1)) == second
+
+
+@pytest.mark.parametrize("newer", [("module.a", "module.b"), ("x.a", "x.b"), ("alpha.a", "beta.b")])
+def test_a_diff_writes_the_next_stage(newer: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = {"a.weight": torch.ones(2, 3), "b.weight": torch.ones(4, 5)}
+    torch.save(values, "one.pt")
+    torch.save({f"{n}.weight": v for n, v in zip(newer, values.values(), strict=True)}, "two.pt")
+    first = CliRunner().invoke(cli, ["diff", "one.pt", "two.pt", "-o", "names.rules"])
+    assert first.exit_code == 1
+    assert first.stderr.startswith("wrote names.rules: ")
+    back = CliRunner().invoke(cli, ["diff", "two.pt", "one.pt", "-o", "names.rules"])
+    assert back.stderr.endswith("to version 3\n")
+    history = ckptnames.migrations(tmp_path / "names.rules", version=3)
+    assert [history.since(1)(key) for key in values] == list(values)
+    assert [history.since(2)(f"{name}.weight") for name in newer] == list(values)
+
+
+def test_a_diff_without_rules_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.ones(2)}, "one.pt")
+    torch.save({"zz": torch.ones(5, 5)}, "two.pt")
+    for other in ("one.pt", "two.pt"):
+        result = CliRunner().invoke(cli, ["diff", "one.pt", other, "-o", "names.rules"])
+        assert result.stderr == "Nothing was written to names.rules: no rules lead from the one to the other.\n"
+    assert not Path("names.rules").exists()
+
+
+def test_a_diff_does_not_touch_a_file_that_is_no_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.ones(2)}, "one.pt")
+    torch.save({"module.a": torch.ones(2)}, "two.pt")
+    Path("names.rules").write_text("a -> b\n")
+    result = CliRunner().invoke(cli, ["diff", "one.pt", "two.pt", "-o", "names.rules"])
+    assert result.exit_code == 2
+    assert "migration-stages" in result.stderr
+    assert Path("names.rules").read_text() == "a -> b\n"
