@@ -112,6 +112,7 @@ from ckptnames.errors.loading import (
     TiedValuesDiffer,
     UnacceptedCaution,
     UndecidedCopies,
+    UnknownChoice,
 )
 from ckptnames.errors.models import (
     BadWrapper,
@@ -342,6 +343,7 @@ __all__ = [
     "UnexpectedArgument",
     "UnfilledTarget",
     "UnknownBytes",
+    "UnknownChoice",
     "UnknownDtype",
     "UnknownRulesVersion",
     "UnknownWrapper",

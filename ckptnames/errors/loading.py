@@ -268,3 +268,15 @@ class NeedsAssign(LoadError):
             help="pass assign=True with it, or move the model first: model.to(…)",
             outcome=_UNTOUCHED,
         )
+
+
+class UnknownChoice(LoadError):
+    """A value that an option does not have."""
+
+    code = "unknown-choice"
+
+    def __init__(self, option: str, found: object, choices: Sequence[str]) -> None:
+        self.option, self.found, self.choices = option, str(found), tuple(choices)
+        super().__init__(
+            f"{option}={found!r} is no choice", help=f"write {option}= with {either(choices)}", outcome=_UNTOUCHED
+        )

@@ -26,8 +26,10 @@ class Decided(NamedTuple):
     inference: Inference | None = None
 
 
-def decided(opened: Source, target: Target, rules: Rules | None, infer: bool, accept: Collection[str]) -> Decided:
-    """Pair a source with a model.
+def decided(
+    opened: Source, target: Target, rules: Rules | None, infer: bool, accept: Collection[str], partly: bool
+) -> Decided:
+    """Pair a source with a model; where it may be loaded ``partly``, what else the names suggest is not looked for.
 
     Raises the problems of rules, ``ambiguous-inference``, ``unaccepted-caution``, ``exchanged-names`` and
     ``names-too-new``.
@@ -36,7 +38,7 @@ def decided(opened: Source, target: Target, rules: Rules | None, infer: bool, ac
     if rules is not None:
         return Decided(paired(source, target, rules))
     found = _by_the_model(opened, target) or Decided(paired(source, target, None))
-    if not (found.pairing.missing and found.pairing.unexpected):
+    if not (found.pairing.missing and found.pairing.unexpected) or (partly and not infer):
         return found
     inference = _inferred(source, target)
     if infer and is_decided(inference, source.name, accept):

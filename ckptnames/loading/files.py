@@ -22,7 +22,7 @@ from ckptnames.formats.symbols import Dict
 from ckptnames.formats.torch_rewrite import TorchFile
 from ckptnames.formats.torch_zip import TorchZip
 from ckptnames.formats.zip_directory import STORED
-from ckptnames.loading.decoding import TORCH, Place, read, read_into, strides_of
+from ckptnames.loading.decoding import TORCH, Place, are_equal, read, read_into, strides_of
 from ckptnames.loading.sources import STAMP, Source
 from ckptnames.manifest import Manifest, TensorInfo
 
@@ -73,6 +73,12 @@ class FileSource(Source):
     def is_whole(self, key: str) -> bool:
         """Tell whether a tensor is no more than its bytes."""
         return key not in self._not_plain
+
+    def is_equal(self, one: str, other: str) -> bool:
+        """Compare two tensors bit for bit, a part of them at a time where they lie alike."""
+        if self.is_whole(one) and self.is_whole(other):
+            return are_equal(self._place(one), self._place(other))
+        return super().is_equal(one, other)
 
     def check(self) -> None:
         """Hold that the files are those whose headers were read."""
@@ -158,19 +164,19 @@ class _Pickled:
         stamp = value.get(STAMP) if type(value) is Dict and value.has(STAMP) else None
         self.stamp = stamp if type(stamp) is int else None
 
-    @property
+    @cached_property
     def byteorder(self) -> str:
         """Tell in which order the bytes of its numbers stand."""
         return "big" if any(note == "its numbers are big-endian" for note in self._file.notes) else "little"
 
-    @property
+    @cached_property
     def is_packed(self) -> bool:
         """True where the archive was compressed by someone: then the bytes of its tensors do not stand in it."""
         if not isinstance(self._file, TorchZip) or self._file.directory is None:
             return False
         return any(entry.method != STORED for entry in self._file.directory.entries.values())
 
-    @property
+    @cached_property
     def values_named(self) -> set[str]:
         """Give the keys of everything in the container."""
         return {*self._found.tensors, *self._found.other}

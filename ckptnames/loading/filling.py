@@ -179,10 +179,7 @@ class Filling:
         """Hand all to the model's ``load_state_dict``, which may be its own."""
         given = OrderedDict(values)
         given._metadata = self._versions()  # type: ignore[attr-defined]
-        how: dict[str, Any] = {"strict": False}
-        if assign and "assign" in inspect.signature(self.target.model.load_state_dict).parameters:
-            how["assign"] = True
-        found = self.target.model.load_state_dict(given, **how)
+        found = self.target.model.load_state_dict(given, **_taken(self.target.model, strict=False, assign=assign))
         lost = [*getattr(found, "missing_keys", ()), *getattr(found, "unexpected_keys", ())]
         lost = [key for key in lost if key in values]
         if self._failure is not None or lost:
@@ -201,6 +198,13 @@ class Filling:
             if any(isinstance(getattr(hook, "hook", hook), LoadHook) for hook in hooks):
                 moved.setdefault(path, {})[RENAMED] = True
         return moved
+
+
+def _taken(model: nn.Module, **options: bool) -> dict[str, bool]:
+    """Give the options that a model's ``load_state_dict`` has, which may be of its own making."""
+    parameters = inspect.signature(model.load_state_dict).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name: value for name, value in options.items() if name in parameters or (takes_all and name == "strict")}
 
 
 def _distributed(value: torch.Tensor, own: Any) -> torch.Tensor:

@@ -17,6 +17,7 @@ from ckptnames.errors import (
     NothingMatched,
     OtherNorm,
     TiedValuesDiffer,
+    UnknownChoice,
 )
 from ckptnames.inference.inference import Inference
 from ckptnames.inference.wrappers.obstacles import obstacles
@@ -66,13 +67,15 @@ def load(
     ``nothing-matched``, ``ambiguous-inference``, ``lossy-cast`` and other ``LoadError`` and ``PlanError``, and what
     reading a path raises; ``load-interrupted`` where the writing itself fails.
     """
+    _check_choices(dtype=dtype, missing=missing, unexpected=unexpected, mismatched=mismatched)
     target = target_of(model)
     opened = open_source(source, container, target.bare_manifest)
     given = Rules.parse(rules) if isinstance(rules, str) else rules
     assign = _is_assigned(target, assign, device)
-    pairing, notes, inference = decided(opened, target, given, infer, accept)
-    _refuse_content(opened, target, pairing)
     allowed = _Allowed(missing == "keep", unexpected == "ignore", mismatched == "keep")
+    partly = allowed.missing and allowed.unexpected
+    pairing, notes, inference = decided(opened, target, given, infer, accept, partly)
+    _refuse_content(opened, target, pairing)
     allowed.check(opened, target, pairing, inference)
     casts = list(_casts(opened, target, pairing))
     _check_casts(opened, target, pairing, casts, dtype == "file")
@@ -82,6 +85,20 @@ def load(
     where = None if device is None else torch.device(device)
     Filling(opened, target, pairing.pairs).run(assign=assign, keep_dtype=dtype == "file", device=where)
     return _report(opened, target, pairing, casts if dtype == "model" else [], [*notes, *_on_meta(model)])
+
+
+_CHOICES = {
+    "dtype": ("model", "file"),
+    "missing": ("raise", "keep"),
+    "unexpected": ("raise", "ignore"),
+    "mismatched": ("raise", "keep"),
+}
+
+
+def _check_choices(**given: str) -> None:
+    for option, choice in given.items():
+        if choice not in _CHOICES[option]:
+            raise UnknownChoice(option, choice, _CHOICES[option])
 
 
 class _Allowed:
@@ -202,21 +219,8 @@ def _check_ties(opened: Source, target: Target, pairing: Pairing) -> None:
         pairs = [pairing.pairs[key] for key in group if key in pairing.pairs]
         distinct = {tied.get(pair.source, pair.source): pair.source for pair in pairs}
         keys = list(distinct.values())
-        if len(keys) > 1 and not _are_equal(opened, keys):
+        if not all(opened.is_equal(keys[0], key) for key in keys[1:]):
             raise TiedValuesDiffer(opened.manifest.name, group, keys)
-
-
-def _are_equal(opened: Source, keys: Sequence[str]) -> bool:
-    first = opened.tensor(keys[0])
-    return all(_same_bits(first, opened.tensor(key)) for key in keys[1:])
-
-
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    # Bit for bit: a NaN is equal to itself here.
-    one, other = one.contiguous(), other.contiguous()
-    return bool(torch.equal(one.view(-1).view(torch.uint8), other.view(-1).view(torch.uint8)))
 
 
 def _on_meta(model: nn.Module) -> list[str]:

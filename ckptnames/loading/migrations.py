@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ckptnames.errors import MigrationStages
+from ckptnames.errors import CannotWrite, MigrationStages
 from ckptnames.rules import Rules
 from ckptnames.rules.ruleset import Stage
 
@@ -79,6 +80,27 @@ def next_stage(before: str, rules: Rules, name: str = "<rules>") -> str:
     """
     last = max((number for number, _ in _numbered(Rules.parse(before, name))), default=1)
     return f"{before.rstrip()}\n--- version {last + 1}\n{rules}".lstrip()
+
+
+def add_stage(path: Path, rules: Rules) -> int:
+    """Add a stage to a rule file, or begin one, and give the version that it leads to.
+
+    Raises ``cannot-write`` and what reading the file raises.
+    """
+    before = ""
+    if path.exists():
+        Rules.load(path)  # which says what is wrong with it
+        before = path.read_text(encoding="utf-8")
+    text = next_stage(before, rules, str(path))
+    part = path.with_name(f".{path.name}.ckptnames-{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise CannotWrite(path, error.strerror or str(error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return max(number for number, _ in _numbered(Rules.parse(text)))
 
 
 def _numbered(rules: Rules) -> Iterator[tuple[int, Stage]]:

@@ -15,7 +15,7 @@ from ckptnames.keys import join
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.canonical import canonical
 from ckptnames.prediction.live import answered, predict_live
-from ckptnames.prediction.walk import EXTRA_STATE, Entry, modules
+from ckptnames.prediction.walk import Entry, modules
 from ckptnames.prediction.wrapper_types import unwrapped_paths, wrapped_as
 
 _PARTS = re.compile(r"((?:.*\.)?)parametrizations\.([^.]+)\.original([0-9]+)")
@@ -55,10 +55,6 @@ class Target:
         if found is None:
             found = entry.owner._buffers.get(entry.leaf)
         return found if isinstance(found, torch.Tensor) else None
-
-    def is_extra_state(self, key: str) -> bool:
-        """Tell whether a key stands for what a module says of itself, which may be anything."""
-        return key.rpartition(".")[2] == EXTRA_STATE
 
     def is_weight_norm(self, key: str) -> bool:
         """Tell whether a key is a part of torch's weight norm, new or old."""

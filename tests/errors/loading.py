@@ -304,3 +304,12 @@ def a_history_without_versions() -> None:
     """
     Path("names.rules").write_text("w -> weight\n")
     ckptnames.migrations("names.rules", version=2)
+
+
+@raises(errors.UnknownChoice)
+def a_choice_that_is_none() -> None:
+    """
+    error[unknown-choice]: missing='ignore' is no choice
+      help: write missing= with 'raise' or 'keep'. Nothing was loaded
+    """
+    ckptnames.load(nn.Linear(2, 2), nn.Linear(2, 2), missing="ignore")  # type: ignore[arg-type]
