@@ -37,7 +37,10 @@ def exactly(entry: Entry) -> str | None:
     is_plain = target is None or (not re.search(r"[\\()^]", target) and (not target or target.endswith(".")))
     if not source.endswith(".") or not all(source[:-1].split(".")) or not is_plain:
         return None
-    return _line(f"{_quoted(source[:-1])}.**", None if target is None else f"{_quoted(target[:-1])}.**".lstrip("."))
+    if target == "":
+        return _line(f"{_quoted(source[:-1])}.**", "**")
+    # `**` alone would also match the key that is the prefix itself, without the dot.
+    return _line(f"{_quoted(source[:-1])}.{{p}}.**", None if target is None else f"{_quoted(target[:-1])}.{{p}}.**")
 
 
 def likely(entry: Entry) -> str | None:

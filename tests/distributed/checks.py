@@ -142,6 +142,36 @@ def loads_into_wrapped(rank: int, folder: str) -> None:
         assert_same(full(model), wanted)
 
 
+def loads_by_the_verb(rank: int, folder: str) -> None:
+    """``ckptnames.load`` itself, on every rank alike: a folder of shards, one of safetensors, a plain file."""
+    wanted = full(net(1))
+    if rank == 0:
+        torch.save({"state_dict": {f"module.{key}": value for key, value in wanted.items()}}, f"{folder}/verb.pt")
+    dist.barrier()
+    for name, rules in (("nested", None), ("safetensors", NEW), ("verb.pt", None)):
+        model = sharded(net(2))
+        assert ckptnames.load(model, f"{folder}/{name}", rules=rules).is_complete
+        assert_same(full(model), wanted)
+    plain = net(2)
+    assert ckptnames.load(plain, f"{folder}/nested").is_complete
+    assert_same(full(plain), wanted)
+
+
+def refuses_a_sharded_state_dict(rank: int, folder: str) -> None:
+    model = sharded(net(2))
+    state = sharded(net(1)).state_dict()
+    assert raised(lambda: load_from_rank0(model, state)).code == "option-not-supported"
+    assert_same(full(model), full(net(2)))
+
+
+def infers_names_where_that_is_asked_for(rank: int, folder: str) -> None:
+    model = sharded(net(2))
+    assert raised(lambda: load_sharded(model, f"{folder}/old")).rules  # type: ignore[attr-defined]
+    report = load_sharded(model, f"{folder}/old", infer=True)
+    assert report.is_complete and report.notes
+    assert_same(full(model), full(net(1)))
+
+
 def loads_into_fsdp1(rank: int, folder: str) -> None:
     model = FullyShardedDataParallel(net(2), use_orig_params=True, device_id=torch.device("cpu"))
     load_sharded(model, f"{folder}/old", rules=NEW)
@@ -288,12 +318,12 @@ def one_rank_ends(rank: int, folder: str) -> list[str]:
     """A rank that is gone before the others begin: they get an error, and do not wait for ever."""
     if rank == 1:
         os._exit(1)
-    errors = [raised(lambda: load_sharded(sharded_alone(), f"{folder}/nested"))]
-    return [error.code for error in errors]
+    return [raised(lambda: load_sharded(net(2), f"{folder}/flat")).code]
 
 
-def sharded_alone() -> Net:
-    return net(2)
+def one_rank_stays_away(rank: int, folder: str) -> list[str]:
+    """A rank that does not load at all: the others wait as long as their process group says, and no longer."""
+    return [] if rank == 1 else [raised(lambda: load_sharded(net(2), f"{folder}/flat")).code]
 
 
 def from_rank0(rank: int, folder: str) -> None:

@@ -27,11 +27,13 @@ TIMEOUT = 20
 class Group:
     """Ranks that wait for checks to run."""
 
-    def __init__(self, n_ranks: int, folder: Path) -> None:
+    def __init__(self, n_ranks: int, folder: Path, timeout: int = TIMEOUT) -> None:
         self._ranks = []
         for rank in range(n_ranks):
             ours, theirs = CONTEXT.Pipe()
-            process = CONTEXT.Process(target=_serve, args=(theirs, rank, n_ranks, str(folder / "store")), daemon=True)
+            process = CONTEXT.Process(
+                target=_serve, args=(theirs, rank, n_ranks, str(folder / "store"), timeout), daemon=True
+            )
             process.start()
             theirs.close()
             self._ranks.append((process, ours))
@@ -59,15 +61,15 @@ class Group:
 
 
 @contextmanager
-def group(n_ranks: int, folder: Path) -> Iterator[Group]:
-    found = Group(n_ranks, folder)
+def group(n_ranks: int, folder: Path, timeout: int = TIMEOUT) -> Iterator[Group]:
+    found = Group(n_ranks, folder, timeout)
     try:
         yield found
     finally:
         found.end()
 
 
-def _serve(pipe: Connection, rank: int, n_ranks: int, store: str) -> None:
+def _serve(pipe: Connection, rank: int, n_ranks: int, store: str, timeout: int) -> None:
     import torch
     import torch.distributed as dist
 
@@ -75,7 +77,7 @@ def _serve(pipe: Connection, rank: int, n_ranks: int, store: str) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     checks = import_module("tests.distributed.checks")
     dist.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=n_ranks, timeout=timedelta(seconds=TIMEOUT)
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=n_ranks, timeout=timedelta(seconds=timeout)
     )
     while True:
         try:

@@ -23,6 +23,9 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 ON_ALL = [
     "loads_into_shards",
     "loads_into_wrapped",
+    "loads_by_the_verb",
+    "refuses_a_sharded_state_dict",
+    "infers_names_where_that_is_asked_for",
     "loads_into_fsdp1",
     "loads_onto_meta",
     "loads_by_the_planner",
@@ -84,6 +87,13 @@ def test_a_rank_that_ends_stops_all(tmp_path: Path) -> None:
     with group(2, tmp_path) as found:
         found.run("saved_flat", str(tmp_path))
         assert found.run("one_rank_ends", str(tmp_path), gone=(1,)) == [["rank-failed"]]
+
+
+@pytest.mark.slow
+def test_a_rank_that_stays_away_does_not_hold_up_the_others_for_ever(tmp_path: Path) -> None:
+    with group(2, tmp_path, timeout=5) as found:
+        found.run("saved_flat", str(tmp_path))
+        assert found.run("one_rank_stays_away", str(tmp_path)) == [["rank-failed"], []]
 
 
 def test_two_ranks_rename_while_they_load(tmp_path: Path) -> None:

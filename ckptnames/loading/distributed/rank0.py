@@ -10,8 +10,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.tensor import DTensor
 
-from ckptnames.errors import RankFailed
+from ckptnames.errors import OptionNotSupported, RankFailed
 from ckptnames.loading.distributed.fitting import Policy, described, fit
 from ckptnames.loading.distributed.together import as_ckptnames_errors, is_distributed, together
 from ckptnames.loading.loaded import LoadReport
@@ -54,6 +55,11 @@ def load_from_rank0(
         if not _is_first():
             return None
         assert source is not None
+        if isinstance(source, Mapping) and any(isinstance(value, DTensor) for value in source.values()):
+            # Made whole, they would be waited for by rank 0 alone.
+            raise OptionNotSupported(
+                "a sharded state dict", "save it with torch.distributed.checkpoint, and load the folder"
+            )
         opened.append(open_source(source, container, described(_state(model, names))))
         return opened[0].manifest
 
