@@ -25,5 +25,10 @@ def is_for_ranks(model: nn.Module, source: object) -> bool:
     inner = unwrapped(model)
     if history_of(inner) is not None or rules_of_hooks(model) is not None:
         return False
-    is_sharded = any(hasattr(parameter, "device_mesh") for parameter in model.parameters())
-    return is_sharded or Path(source, ".metadata").is_file()
+    return Path(source, ".metadata").is_file() or any(map(_is_shared, model.parameters()))
+
+
+def _is_shared(parameter: nn.Parameter) -> bool:
+    """Tell whether several ranks hold a parameter: on a mesh of one, it is whole."""
+    mesh = getattr(parameter, "device_mesh", None)
+    return mesh is not None and mesh.size() > 1

@@ -27,13 +27,13 @@ def replacements(pattern: str) -> st.SearchStrategy[str]:
 
 
 PAIRS = st.lists(PATTERNS.flatmap(lambda p: st.tuples(st.just(p), replacements(p))), min_size=1, max_size=4)
+PREFIXES = TEXTS.map(lambda text: f"{text}.")
+NEW = st.one_of(TEXTS, PREFIXES, st.just(""), st.none())
 TABLES = st.one_of(
     PAIRS.map(mmengine_table),
     PAIRS.map(transformers_table),
-    st.dictionaries(TEXTS, st.one_of(TEXTS, st.none()), max_size=3).map(
-        lambda d: vllm_table({"orig_to_new_substr": d})
-    ),
-    st.dictionaries(TEXTS, TEXTS, max_size=3).map(lambda d: vllm_table({"orig_to_new_prefix": d})),
+    st.dictionaries(TEXTS, NEW, max_size=3).map(lambda found: vllm_table({"orig_to_new_substr": found})),
+    st.dictionaries(PREFIXES, NEW, max_size=3).map(lambda found: vllm_table({"orig_to_new_prefix": found})),
 )
 
 
