@@ -115,7 +115,7 @@ class _Allowed:
             or (pairing.mismatched and not self.mismatched)
         )
         name, n_target = opened.manifest.name, len(target.manifest)
-        has_nothing = pairing.is_empty and n_target > 0
+        has_nothing = pairing.is_empty and len(pairing.no_weights) < n_target
         tells = bool(pairing.mismatched) or (inference is not None and len(inference.rules) > 0)
         if in_the_way and (tells or not has_nothing):
             raise incomplete(pairing, where=name, n_target=n_target, inference=inference, outcome="Nothing was loaded")

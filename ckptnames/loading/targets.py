@@ -100,6 +100,15 @@ def _without_wrappers(model: nn.Module, manifest: Manifest) -> dict[str, str]:
     return {key: names[key] for key in manifest}
 
 
+def is_part(name: str) -> bool:
+    """Tell whether a name is that of a part of a parametrized tensor.
+
+    >>> is_part("fc.parametrizations.weight.original0"), is_part("fc.original0")
+    (True, False)
+    """
+    return _PARTS.fullmatch(name) is not None
+
+
 def old_spelling(names: Iterable[str]) -> dict[str, str]:
     """Give for the two parts of each new weight norm the names that the old one has for them.
 
