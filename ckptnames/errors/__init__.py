@@ -89,6 +89,7 @@ from ckptnames.errors.foreign import (
     UnsupportedFormat,
 )
 from ckptnames.errors.loading import (
+    CannotAssign,
     CannotDecode,
     ExchangedNames,
     IncompleteLoad,
@@ -201,6 +202,7 @@ __all__ = [
     "BadUsage",
     "BadWrapper",
     "CannotAllow",
+    "CannotAssign",
     "CannotDecode",
     "CannotRead",
     "CannotRename",

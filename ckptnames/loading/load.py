@@ -10,6 +10,7 @@ from torch import nn
 
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
+    CannotAssign,
     CannotRename,
     LossyCast,
     MetaModel,
@@ -31,6 +32,7 @@ from ckptnames.loading.sources import Loadable, Source, open_source
 from ckptnames.loading.targets import Target, normed, target_of
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
+from ckptnames.prediction.wrapper_types import FSDP1, is_a
 from ckptnames.rules import Rules
 from ckptnames.rules.siblings import companions
 from ckptnames.wording import counted
@@ -133,6 +135,9 @@ def _is_assigned(target: Target, assign: bool, device: object) -> bool:
     on_meta = any(tensor.is_meta for tensor in own)
     if device is not None and not (assign or on_meta):
         raise NeedsAssign(f"device={str(device)!r}")
+    sharded = [path for path, module in modules(target.model) if is_a(module, FSDP1)]
+    if sharded and (assign or on_meta):
+        raise CannotAssign(sharded)
     return assign or on_meta
 
 
