@@ -96,6 +96,7 @@ from ckptnames.errors.foreign import (
     UnsupportedFormat,
 )
 from ckptnames.errors.loading import (
+    CannotAssign,
     CannotDecode,
     ExchangedNames,
     IncompleteLoad,
@@ -209,6 +210,7 @@ __all__ = [
     "BadUsage",
     "BadWrapper",
     "CannotAllow",
+    "CannotAssign",
     "CannotDecode",
     "CannotExport",
     "CannotRead",

@@ -280,3 +280,18 @@ class UnknownChoice(LoadError):
         super().__init__(
             f"{option}={found!r} is no choice", help=f"write {option}= with {either(choices)}", outcome=_UNTOUCHED
         )
+
+
+class CannotAssign(LoadError):
+    """New tensors for a model in which FSDP keeps the parameters as parts of one that is flat."""
+
+    code = "cannot-assign"
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self.modules = tuple(modules)
+        super().__init__(
+            "FullyShardedDataParallel keeps the parameters in flat ones: no other tensors can take their place",
+            evidence=[module or "(the model itself)" for module in modules],
+            help="leave assign=True out, or load before the model is sharded",
+            outcome=_UNTOUCHED,
+        )

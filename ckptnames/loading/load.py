@@ -10,6 +10,7 @@ from torch import nn
 
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
+    CannotAssign,
     CannotRename,
     LossyCast,
     MetaModel,
@@ -32,6 +33,7 @@ from ckptnames.loading.spreading import is_for_ranks
 from ckptnames.loading.targets import Target, normed, target_of
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
+from ckptnames.prediction.wrapper_types import FSDP1, is_a
 from ckptnames.rules import Rules
 from ckptnames.rules.siblings import companions
 from ckptnames.wording import counted
@@ -131,7 +133,7 @@ class _Allowed:
             or (pairing.mismatched and not self.mismatched)
         )
         name, n_target = opened.manifest.name, len(target.manifest)
-        has_nothing = pairing.is_empty and n_target > 0
+        has_nothing = pairing.is_empty and len(pairing.no_weights) < n_target
         tells = bool(pairing.mismatched) or (inference is not None and len(inference.rules) > 0)
         if in_the_way and (tells or not has_nothing):
             raise incomplete(pairing, where=name, n_target=n_target, inference=inference, outcome="Nothing was loaded")
@@ -149,6 +151,9 @@ def _is_assigned(target: Target, assign: bool, device: object) -> bool:
     on_meta = any(tensor.is_meta for tensor in own)
     if device is not None and not (assign or on_meta):
         raise NeedsAssign(f"device={str(device)!r}")
+    sharded = [path for path, module in modules(target.model) if is_a(module, FSDP1)]
+    if sharded and (assign or on_meta):
+        raise CannotAssign(sharded)
     return assign or on_meta
 
 

@@ -10,8 +10,9 @@ from ckptnames.diffs import ShapeMismatch
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import UndecidedCopies
 from ckptnames.inference.wrappers.explanation import explain
-from ckptnames.loading.targets import Target, old_spelling
+from ckptnames.loading.targets import Target, is_part, old_spelling
 from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.prediction.walk import EXTRA_STATE
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.module_paths import following
 
@@ -32,7 +33,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Pairing:
-    """What fills what. The four lists are what stands in the way of a whole load."""
+    """What fills what, and what is left over on either side."""
 
     pairs: Mapping[str, Pair]
     """By the key of the model, in its order."""
@@ -44,8 +45,6 @@ class Pairing:
     mismatched: tuple[ShapeMismatch, ...]
     left_out: tuple[str, ...]
     """Entries of the source that fill nothing and carry no weights."""
-    without: tuple[str, ...]
-    """Keys of the model without weights that nothing fills."""
     no_weights: frozenset[str] = frozenset()
     """All keys of the model that carry no weights."""
 
@@ -138,20 +137,24 @@ def _pairing(source: Manifest, target: Target, names: _Names) -> Pairing:
     by_own = {key: names.origins[key] for key in target.manifest if key in names.origins}
     olden = old_spelling(names.origins)
     spelled = {olden.get(name, name): key for name, key in names.origins.items()}
-    by_bare = {key: spelled[name] for key, name in target.bare.items() if name in spelled}
-    by_bare = {key: origin for key, origin in by_bare.items() if _is_same_part(target, key, names.origins, origin)}
+    by_bare = {
+        key: spelled[name]
+        for key, name in target.bare.items()
+        # What only spelling joins, `weight_g` and `original0`, has to be a weight norm in the model.
+        if name in spelled and (_spelled_alike(key, spelled[name]) or target.is_weight_norm(key))
+    }
     # One of the two as a whole: what is wrapped in the one reading is not in the other.
     chosen = by_own if len(by_own) >= len(by_bare) else by_bare
     found = {key: _pair(key, chosen[key], names.rules) for key in target.manifest if key in chosen}
     found |= _through_ties(target, found)
     found = {key: pair for key, pair in found.items() if _is_of_its_kind(source, target, pair)}
     mismatched, fitting = _by_shape(source, target, found)
-    missing, without = _left(target.manifest, (key for key in target.manifest if key not in found))
+    missing, _ = _left(target.manifest, (key for key in target.manifest if key not in found))
     used = {pair.source for pair in found.values()}
     used |= {key for group in source.ties if not used.isdisjoint(group) for key in group}
     dropped = {key for key in source if not names.rules.targets(key)}
     unexpected, left_out = _left(source, (key for key in source if key not in used and key not in dropped))
-    entries = [key for key in source.other if key not in used and "." in key and key in names.origins.values()]
+    entries = [key for key in source.other if key not in used and ("." in key or key == EXTRA_STATE)]
     return Pairing(
         {key: fitting[key] for key in target.manifest if key in fitting},
         names.rules,
@@ -159,18 +162,12 @@ def _pairing(source: Manifest, target: Target, names: _Names) -> Pairing:
         (*unexpected, *entries),
         mismatched,
         (*left_out, *(key for key in source if key in dropped)),
-        without,
         frozenset(key for key, info in target.manifest.items() if is_droppable(key, info, target.manifest)),
     )
 
 
-def _is_same_part(target: Target, key: str, origins: Mapping[str, str], origin: str) -> bool:
-    """Hold that a name which only spelling joins, ``weight_g`` and ``original0``, is a weight norm in the model."""
-    return target.bare[key] in origins or key in origins or target.is_weight_norm(key) or _spelled_alike(key, origin)
-
-
 def _spelled_alike(key: str, origin: str) -> bool:
-    return (".original" in key) == (".original" in origin)
+    return is_part(key) == is_part(origin)
 
 
 def _pair(key: str, origin: str, rules: Rules) -> Pair:

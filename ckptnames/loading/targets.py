@@ -54,7 +54,12 @@ class Target:
         found: Any = entry.owner._parameters.get(entry.leaf)
         if found is None:
             found = entry.owner._buffers.get(entry.leaf)
-        return found if isinstance(found, torch.Tensor) else None
+        # The part of a process, as FSDP registers it, is not what the state dict shows.
+        return found if isinstance(found, torch.Tensor) and self._is_whole(key, found) else None
+
+    def _is_whole(self, key: str, tensor: torch.Tensor) -> bool:
+        shape = self.manifest[key].shape
+        return shape is None or tuple(tensor.shape) == shape
 
     def is_weight_norm(self, key: str) -> bool:
         """Tell whether a key is a part of torch's weight norm, new or old."""
@@ -98,6 +103,15 @@ def _without_wrappers(model: nn.Module, manifest: Manifest) -> dict[str, str]:
             name = join(paths.get(path, path), leaf)
             names[key] = key if name in taken else name
     return {key: names[key] for key in manifest}
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a name is that of a part of a parametrized tensor.
+
+    >>> is_part("fc.parametrizations.weight.original0"), is_part("fc.original0")
+    (True, False)
+    """
+    return _PARTS.fullmatch(name) is not None
 
 
 def old_spelling(names: Iterable[str]) -> dict[str, str]:

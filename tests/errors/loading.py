@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import nn
+from torch._C._distributed_c10d import HashStore
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 import ckptnames
 from ckptnames import errors
@@ -313,3 +317,23 @@ def a_choice_that_is_none() -> None:
       help: write missing= with 'raise' or 'keep'. Nothing was loaded
     """
     ckptnames.load(nn.Linear(2, 2), nn.Linear(2, 2), missing="ignore")  # type: ignore[arg-type]
+
+
+@raises(errors.CannotAssign)
+def new_tensors_for_flat_parameters() -> None:
+    """
+    error[cannot-assign]: FullyShardedDataParallel keeps the parameters in flat ones: no other tensors can take their place
+      0
+      help: leave assign=True out, or load before the model is sharded. Nothing was loaded
+    """
+    alone = not dist.is_initialized()
+    if alone:
+        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a single process
+            model = nn.Sequential(FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu")))
+        ckptnames.load(model, nn.Sequential(nn.Linear(2, 2)), assign=True)
+    finally:
+        if alone:
+            dist.destroy_process_group()
