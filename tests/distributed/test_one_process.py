@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,19 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from ckptnames.errors import IncompleteLoad, KeyCollision, MalformedPickle, NothingMatched, RankFailed, RankInterrupted
+from ckptnames.errors import (
+    CkptnamesError,
+    CutShort,
+    IncompleteLoad,
+    InvalidIndex,
+    KeyCollision,
+    MalformedPickle,
+    MissingShard,
+    NothingMatched,
+    RankFailed,
+    RankInterrupted,
+    UnsafePath,
+)
 from ckptnames.loading.distributed import (
     RenamingLoadPlanner,
     RenamingSavePlanner,
@@ -116,6 +129,42 @@ def test_the_index_says_which_files_count() -> None:
     model = nn.Sequential(nn.Linear(2, 2, bias=False))
     load_distributed(model, "run")
     assert torch.equal(model.state_dict()["0.weight"], torch.ones(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("index", "error"),
+    [
+        ({"weight_map": {"0.weight": "model-00001-of-00001.safetensors"}}, MissingShard),
+        ({"weight_map": {"0.weight": "../other.safetensors"}}, UnsafePath),
+        ({"weights": {}}, InvalidIndex),
+        ("none", InvalidIndex),
+    ],
+)
+def test_a_broken_index_is_refused(index: Any, error: type[CkptnamesError]) -> None:
+    Path("run").mkdir()
+    save_file({"0.weight": torch.zeros(2, 2)}, "run/consolidated.safetensors")
+    Path("run/model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(error):
+        load_distributed(nn.Sequential(nn.Linear(2, 2, bias=False)), "run")
+
+
+def test_a_broken_header_is_refused() -> None:
+    Path("run").mkdir()
+    save_file({"0.weight": torch.zeros(2, 2)}, "run/model.safetensors")
+    Path("run/model.safetensors").write_bytes(Path("run/model.safetensors").read_bytes()[:-3])
+    with pytest.raises(CutShort):
+        load_distributed(nn.Sequential(nn.Linear(2, 2, bias=False)), "run")
+
+
+def test_no_file_outside_the_folder_is_read() -> None:
+    save({"weight": torch.ones(1, 1), "bias": torch.ones(1)}, checkpoint_id="run")
+    path = Path("run/.metadata")
+    metadata = pickle.loads(path.read_bytes())
+    for stored in metadata.storage_data.values():
+        stored.relative_path = "../elsewhere.distcp"
+    path.write_bytes(pickle.dumps(metadata))
+    with pytest.raises(UnsafePath):
+        load_sharded(nn.Linear(1, 1), "run")
 
 
 def test_a_load_of_nothing_is_none_even_where_all_may_be_kept() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from hashlib import sha256
 from typing import Any, Literal
 
 import torch
@@ -65,8 +66,13 @@ def load_from_rank0(
 
     manifest = together(open_it, "reading")[0]
     assert manifest is not None
-    found = together(lambda: fit(manifest, described(_state(model, names)), policy), "planning")
-    _check_alike(found)
+    found: list[LoadReport] = []
+
+    def plan_it() -> str:
+        found.append(fit(manifest, described(_state(model, names)), policy))
+        return _digest(found[0])
+
+    _check_alike(together(plan_it, "planning"))
     read: list[dict[str, Any]] = []
     together(lambda: read.append(_read(opened[0], found[0]) if opened else {}), "reading")
     _write(model, names, read[0])
@@ -82,9 +88,14 @@ def _state(model: nn.Module, names: Mapping[str, str]) -> dict[str, Any]:
     return {name: values[key] for key, name in names.items()}
 
 
-def _check_alike(found: list[LoadReport]) -> None:
+def _digest(report: LoadReport) -> str:
+    """Say in few bytes what a load does, so that many ranks can compare it."""
+    return sha256(repr(list(report.matched.items())).encode()).hexdigest()
+
+
+def _check_alike(digests: list[str]) -> None:
     """Refuse models that differ: the tensors would go to the others in the order of rank 0."""
-    odd = {rank: "its model has other names" for rank, each in enumerate(found) if each.matched != found[0].matched}
+    odd = {rank: "its model has other names" for rank, each in enumerate(digests) if each != digests[0]}
     if odd:
         raise RankFailed(odd, "comparing its model with that of rank 0")
 

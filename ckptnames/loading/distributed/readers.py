@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import pickle
 from collections.abc import Mapping
@@ -17,7 +16,18 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 from torch.distributed.checkpoint.storage import StorageReader
 
-from ckptnames.errors import CkptnamesError, IncompleteTensor, MalformedPickle, UnsafeMetadata
+from ckptnames.errors import (
+    CkptnamesError,
+    IncompleteTensor,
+    InvalidIndex,
+    MalformedPickle,
+    MissingShard,
+    UnsafeMetadata,
+    UnsafePath,
+)
+from ckptnames.formats.recognise import open_weights
+from ckptnames.formats.strict_json import read_document
+from ckptnames.formats.survey import weight_map_of
 
 METADATA = ".metadata"
 _INDEX = "model.safetensors.index.json"
@@ -72,6 +82,10 @@ class DistcpReader(FileSystemReader):
             metadata.storage_meta = StorageMeta()
         assert metadata.storage_meta is not None
         metadata.storage_meta.load_id = self.load_id
+        for stored in metadata.storage_data.values():
+            name = str(stored.relative_path)
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise UnsafePath(path, name)
         check_parts(self.path, metadata)
         return metadata
 
@@ -120,12 +134,24 @@ class SafetensorsReader(HuggingFaceStorageReader):
 
     def _read(self) -> Metadata:
         index = self._folder / _INDEX
-        if index.is_file():
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            self.fs = _Listed({str(self._folder / name) for name in names})
+        files = _files_of(index) if index.is_file() else sorted(self._folder.glob("*.safetensors"))
+        for file in files:
+            open_weights(file)  # torch takes headers as they are
+        self.fs = _Listed(set(map(str, files)))
         metadata = super().read_metadata()
         check_parts(self._folder, metadata)
         return metadata
+
+
+def _files_of(index: Path) -> list[Path]:
+    document = read_document(index)
+    if not isinstance(document.value, dict) or "weight_map" not in document.value:
+        raise InvalidIndex(index, "has no 'weight_map'")
+    names = list(dict.fromkeys(weight_map_of(index, document).values()))
+    lost = [name for name in names if not (index.parent / name).is_file()]
+    if lost:
+        raise MissingShard(index, lost, len(names), None)
+    return [index.parent / name for name in names]
 
 
 class _Listed(FileSystem):
@@ -149,7 +175,8 @@ def check_parts(folder: object, metadata: Metadata) -> None:
         if not isinstance(stored, TensorStorageMetadata):
             continue
         whole, parts = _n_elements(stored.size), sum(_n_elements(chunk.sizes) for chunk in stored.chunks)
-        if whole != parts:
+        offsets = {tuple(chunk.offsets) for chunk in stored.chunks}
+        if whole != parts or (len(offsets) != len(stored.chunks) and whole):
             wrong.append((key, f"{parts:,} of {whole:,} elements in {len(stored.chunks)} parts"))
     if wrong:
         raise IncompleteTensor(folder, wrong)

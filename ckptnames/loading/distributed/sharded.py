@@ -58,7 +58,9 @@ def load_sharded(
     """
     path = Path(folder)
     reader = _opened_together(path, process_group)
-    state, given_back = state_of(model)
+    described_model = []
+    together(lambda: described_model.append(state_of(model)), "describing the model", process_group)
+    state, given_back = described_model[0]
     planner = _ContainerPlanner(
         rules, infer=infer, accept=accept, missing=missing, unexpected=unexpected, mismatched=mismatched
     )
