@@ -28,6 +28,7 @@ ROOMS = (
     ("prediction",),
     ("operands",),
     ("inference",),
+    ("interop",),
     ("diffs", "like", "fixing", "loading"),
     ("report",),
     ("cli",),
@@ -148,10 +149,10 @@ def outsiders(found: Iterable[Import], name: str) -> set[str]:
     return {room(each.module) for each in found if each.imported.partition(".")[0] == name}
 
 
-def test_only_the_command_line_knows_click_only_prediction_torch_and_no_room_numpy() -> None:
+def test_only_the_command_line_knows_click_only_prediction_and_loading_torch_and_no_room_numpy() -> None:
     found = all_imports()
     assert outsiders(found, "click") == {"cli"}
-    assert outsiders(found, "torch") == {"prediction"}
+    assert outsiders(found, "torch") == {"prediction", "loading"}
     assert outsiders(found, "numpy") == set()
 
 
@@ -188,18 +189,26 @@ def test_the_facade_names_all_that_is_public_and_sorted() -> None:
         "CkptnamesError",
         "Diff",
         "Inference",
+        "LoadReport",
         "Manifest",
+        "Migrations",
         "Plan",
         "Rules",
         "TensorInfo",
         "canonical",
+        "canonical_state_dict",
         "diff",
         "fix",
         "infer",
+        "load",
+        "load_hook",
+        "migrations",
         "plan",
         "predict",
         "read",
         "remap",
+        "remap_optimizer",
+        "save",
     }
     assert set(ckptnames._HOMES) == set(ckptnames.__all__)
     for name in ckptnames.__all__:

@@ -9,21 +9,24 @@ import click
 
 from ckptnames.cli import exits
 from ckptnames.cli.operands import open_operand
-from ckptnames.cli.screen import out, out_json, paint, width
-from ckptnames.diffs import diff
+from ckptnames.cli.screen import out as write
+from ckptnames.cli.screen import out_json, paint, talk, width
+from ckptnames.diffs import Diff, diff
 from ckptnames.errors import BadUsage, CannotRead
 from ckptnames.formats.recognise import no_such_path
 from ckptnames.formats.torch_error import TorchComplaint, is_torch_error, parse_torch_error, partial_target
 from ckptnames.inference.wrappers.containers import chosen, complained_of
 from ckptnames.report.diff import diff_json, diff_text
+from ckptnames.wording import counted, path_in_shell
 
 
 @click.command("diff", short_help="What differs, why, and the command that mends it.")
 @click.argument("source")
 @click.argument("target", required=False)
 @click.option("--error", "error_file", metavar="FILE", help="torch's own message instead of TARGET; - for stdin.")
+@click.option("-o", "--out", metavar="FILE", help="Add the rules to FILE, as the stage to the next version of names.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(source: str, target: str | None, error_file: str | None, as_json: bool) -> int:
+def command(source: str, target: str | None, error_file: str | None, out: str | None, as_json: bool) -> int:
     """Say what differs between SOURCE and TARGET, why, and which command mends it.
 
     Exits 0 where nothing differs, 1 where something does, 2 where it could not run.
@@ -31,6 +34,7 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
     \b
     ckptnames diff trained.pt plain.safetensors
     ckptnames diff trained.pt --error message.txt
+    ckptnames diff old.pt model.py:Net -o names.rules
     """
     if (target is None) == (error_file is None):
         wrong = "there is no TARGET" if target is None else "TARGET and --error FILE are both there"
@@ -49,8 +53,24 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
     if as_json:
         out_json(diff_json(found))
     else:
-        out(diff_text(found, width=width(), paint=paint()))
+        write(diff_text(found, width=width(), paint=paint()))
+    if out is not None:
+        talk(_stage_written(found, Path(out)))
     return exits.SAME if found.same else exits.DIFFERENT
+
+
+def _stage_written(found: Diff, path: Path) -> str:
+    """Write the rules that were found, else those that the names suggest, and say so."""
+    from ckptnames.inference.inference import inferred
+    from ckptnames.loading.migrations import add_stage
+
+    rules = found.rules
+    if not (found.after_rules or found).settled:
+        rules = inferred(found.source, found.target).rules
+    if rules is None or not len(rules):
+        return f"Nothing was written to {path_in_shell(path)}: no rules lead from the one to the other."
+    version = add_stage(path, rules)
+    return f"wrote {path_in_shell(path)}: {counted(len(rules), 'rule')} to version {version}"
 
 
 def _complaint(error_file: str) -> TorchComplaint:

@@ -4,7 +4,8 @@
     ├── FileError      a file, folder or operand that cannot be read or written
     ├── RuleError      a rule, or a set of rules, that cannot mean anything
     ├── PlanError      rules and names that do not fit each other
-    └── ModelError     a model, or something asked of it, that cannot be answered
+    ├── ModelError     a model, or something asked of it, that cannot be answered
+    └── LoadError      weights that cannot be put into a model as asked
 
 The wording lives in this package and nowhere else: a class takes the facts and composes the text, so that one place
 decides how errors read and callers can branch on ``code`` and the fields. ``str(error)`` is the whole text:
@@ -17,7 +18,15 @@ decides how errors read and callers can branch on ``code`` and the fields. ``str
 
 from __future__ import annotations
 
-from ckptnames.errors.base import CkptnamesError, FileError, ModelError, PlanError, RuleError, nothing_written
+from ckptnames.errors.base import (
+    CkptnamesError,
+    FileError,
+    LoadError,
+    ModelError,
+    PlanError,
+    RuleError,
+    nothing_written,
+)
 from ckptnames.errors.building import (
     ArgumentNeedsCode,
     ConstructionFailed,
@@ -53,6 +62,13 @@ from ckptnames.errors.damage import (
     distrust,
     say_what_it_names,
 )
+from ckptnames.errors.distributed import (
+    IncompleteTensor,
+    RankFailed,
+    RankInterrupted,
+    RanksParted,
+    UnsafeMetadata,
+)
 from ckptnames.errors.documents import (
     DuplicateKey,
     IndexMismatch,
@@ -79,6 +95,26 @@ from ckptnames.errors.foreign import (
     UnknownBytes,
     UnsafePickle,
     UnsupportedFormat,
+)
+from ckptnames.errors.loading import (
+    CannotAssign,
+    CannotDecode,
+    ExchangedNames,
+    IncompleteLoad,
+    LoadInterrupted,
+    LossyCast,
+    MetaModel,
+    MisalignedOptimizer,
+    NamesTooNew,
+    NeedsAssign,
+    NoSuchEntry,
+    NothingMatched,
+    NoValues,
+    OtherNorm,
+    TiedValuesDiffer,
+    UnacceptedCaution,
+    UndecidedCopies,
+    UnknownChoice,
 )
 from ckptnames.errors.models import (
     BadWrapper,
@@ -151,6 +187,7 @@ from ckptnames.errors.rules import (
     CannotAccept,
     CannotAllow,
     KeyTooLong,
+    MigrationStages,
     NotInvertible,
     RuleSyntax,
     UnknownRulesVersion,
@@ -169,6 +206,7 @@ from ckptnames.errors.safetensors_damage import (
     UnknownDtype,
     WrongByteCount,
 )
+from ckptnames.errors.tables import CannotExport, CannotTranslate
 from ckptnames.wording import shown
 
 __all__ = [
@@ -179,9 +217,13 @@ __all__ = [
     "BadWrapper",
     "CannotAccept",
     "CannotAllow",
+    "CannotAssign",
+    "CannotDecode",
+    "CannotExport",
     "CannotRead",
     "CannotRename",
     "CannotRewrite",
+    "CannotTranslate",
     "CannotWrap",
     "CannotWrite",
     "CkptnamesError",
@@ -195,6 +237,7 @@ __all__ = [
     "EmptyPath",
     "EndlessModel",
     "EntryCollision",
+    "ExchangedNames",
     "FileError",
     "FlatParameters",
     "ForeignFile",
@@ -206,6 +249,8 @@ __all__ = [
     "Hole",
     "HtmlPage",
     "ImportFailed",
+    "IncompleteLoad",
+    "IncompleteTensor",
     "IncompleteTorchError",
     "IndexMismatch",
     "InternalError",
@@ -215,6 +260,9 @@ __all__ = [
     "KeyCollision",
     "KeyTooLong",
     "LegacyCutShort",
+    "LoadError",
+    "LoadInterrupted",
+    "LossyCast",
     "MalformedEntry",
     "MalformedHeader",
     "MalformedJson",
@@ -222,6 +270,9 @@ __all__ = [
     "MalformedPickle",
     "MalformedTensor",
     "MessageAsPath",
+    "MetaModel",
+    "MigrationStages",
+    "MisalignedOptimizer",
     "MissingArgument",
     "MissingPackage",
     "MissingShard",
@@ -231,6 +282,8 @@ __all__ = [
     "ModelNotRewritten",
     "ModuleNames",
     "NamesNoModel",
+    "NamesTooNew",
+    "NeedsAssign",
     "NeedsDevice",
     "NeedsDownload",
     "NeedsRealNumbers",
@@ -240,12 +293,14 @@ __all__ = [
     "NoSpace",
     "NoStateDict",
     "NoSuchContainer",
+    "NoSuchEntry",
     "NoSuchKey",
     "NoSuchModule",
     "NoSuchName",
     "NoSuchPath",
     "NoSuchSubmodule",
     "NoTensorsByName",
+    "NoValues",
     "NoWeight",
     "NotACheckpoint",
     "NotALiteral",
@@ -255,10 +310,12 @@ __all__ = [
     "NotInvertible",
     "NotWrittenByTorch",
     "NothingLeft",
+    "NothingMatched",
     "OpenKey",
     "OperandNotSupported",
     "OperandSyntax",
     "OptionNotSupported",
+    "OtherNorm",
     "OutputExists",
     "OutputHoldsMore",
     "OutputIsSource",
@@ -271,6 +328,9 @@ __all__ = [
     "PlainText",
     "PlanError",
     "QuantisedWeights",
+    "RankFailed",
+    "RankInterrupted",
+    "RanksParted",
     "ReadbackDiffers",
     "ReadbackFails",
     "ReservedName",
@@ -285,20 +345,25 @@ __all__ = [
     "StorageNotThere",
     "TensorBeyondStorage",
     "TensorTooLarge",
+    "TiedValuesDiffer",
     "TorchMissing",
     "TrailingBytes",
     "TransposedWeights",
+    "UnacceptedCaution",
     "UncheckedCaution",
+    "UndecidedCopies",
     "UndecidedKeys",
     "UneditablePickle",
     "UnexpectedArgument",
     "UnfilledTarget",
     "UnknownBytes",
+    "UnknownChoice",
     "UnknownDtype",
     "UnknownRulesVersion",
     "UnknownWrapper",
     "UnmatchedRule",
     "UnreadableRules",
+    "UnsafeMetadata",
     "UnsafePath",
     "UnsafePickle",
     "UnsupportedFormat",

@@ -84,6 +84,10 @@ class ModelError(CkptnamesError):
     """A model, or something asked of it, that cannot be answered."""
 
 
+class LoadError(CkptnamesError):
+    """Weights that cannot be put into a model, or a state into an optimizer, as asked."""
+
+
 def nearest(name: str, names: Sequence[str]) -> list[str]:
     """Give the three names that are spelled most alike, if they are alike at all.
 

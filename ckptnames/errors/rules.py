@@ -112,3 +112,13 @@ class CannotAccept(RuleError):
     def __init__(self, caution: str, known: Sequence[str]) -> None:
         self.caution, self.known = caution, tuple(known)
         super().__init__(f"there is no caution called '{caution}'", help=f"name one of these: {', '.join(known)}")
+
+
+class MigrationStages(RuleError):
+    """A history of names whose stages are not those of versions, in their order."""
+
+    code = "migration-stages"
+
+    def __init__(self, where: str, reason: str, help: str) -> None:
+        self.reason = reason
+        super().__init__(f"the rules are no history of names: {reason}", where=where, help=help)

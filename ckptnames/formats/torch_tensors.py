@@ -44,6 +44,8 @@ class TensorReader:
     def __init__(self, locate: Locate, where: str) -> None:
         self._locate = locate
         self.where = where
+        self.computed: set[str] = set()
+        """Keys of tensors that are more than their bytes: conjugated, negated, quantised, or cast on loading."""
         self._storages: dict[tuple[str, int], Storage] = {}
         self._geometries: dict[tuple[int, int], _Geometry] = {}
 
@@ -159,11 +161,20 @@ def _dtype(value: Any) -> tuple[str, int]:
 
 
 def _tensor(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:  # noqa: ARG001
+    if len(value.args) > 6 and value.args[6]:  # {'conj': True}, {'neg': True}
+        reader.computed.add(key)
     return reader.strided(value.args, key)
 
 
 def _tensor_v3(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:  # noqa: ARG001
+    if len(value.args) > 7 and value.args[7]:
+        reader.computed.add(key)
     return reader.strided(value.args, key, _dtype(value.args[6]))
+
+
+def _quantised(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:  # noqa: ARG001
+    reader.computed.add(key)
+    return reader.strided(value.args, key)
 
 
 def _set_tensor(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:  # noqa: ARG001
@@ -221,6 +232,7 @@ def _jagged(reader: TensorReader, value: Object, key: str, depth: int) -> Tensor
 
 
 def _from_cpu_tensor(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:
+    reader.computed.add(key)
     inner = reader.part(value.args[0], key, depth)
     return inner._replace(dtype=_dtype(value.args[1])[0])
 
@@ -237,7 +249,7 @@ _REBUILDS: dict[str, Rebuild] = {
     "_rebuild_tensor": _tensor,
     "_rebuild_tensor_v2": _tensor,
     "_rebuild_tensor_v3": _tensor_v3,
-    "_rebuild_qtensor": _tensor,
+    "_rebuild_qtensor": _quantised,
     "_rebuild_parameter": _first_argument,
     "_rebuild_parameter_with_state": _first_argument,
     "Parameter": _first_argument,

@@ -38,6 +38,9 @@ SUBJECTS = (
     "plans",
     "models",
     "building",
+    "distributed",
+    "tables",
+    "loading",
 )
 
 

@@ -1,0 +1,84 @@
+"""What stands in the way of a whole load, in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Protocol
+
+from ckptnames.diffs import ShapeMismatch
+from ckptnames.errors import IncompleteLoad
+from ckptnames.folding import fold
+from ckptnames.inference.inference import Inference
+from ckptnames.wording import shape_text
+
+_LONGEST_RULES = 300
+_MISSING, _UNEXPECTED, _MISMATCHED = "missing", "unexpected", "of another shape"
+_ALLOWED = {_MISSING: 'missing="keep"', _UNEXPECTED: 'unexpected="ignore"', _MISMATCHED: 'mismatched="keep"'}
+
+
+class Unfinished(Protocol):
+    """What an error needs to know of a load."""
+
+    @property
+    def missing(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def unexpected(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def mismatched(self) -> tuple[ShapeMismatch, ...]: ...  # noqa: D102
+
+
+def incomplete(
+    found: Unfinished, *, where: str = "", n_target: int = 0, inference: Inference | None = None, outcome: str = ""
+) -> IncompleteLoad:
+    """Compose the error of a load that is not whole; an inference may tell the rules that would make it so."""
+    kinds = {
+        _MISSING: [(key, "") for key in found.missing],
+        _UNEXPECTED: [(key, "") for key in found.unexpected],
+        _MISMATCHED: [(each.key, _shapes(each)) for each in found.mismatched],
+    }
+    counts = [(len(keys), what) for what, keys in kinds.items() if keys]
+    rows = [[(what, group.pattern, group.label) for group in fold(keys)] for what, keys in kinds.items()]
+    where = where or getattr(found, "source", "")
+    n_target = n_target or getattr(found, "n_keys", 0)
+    rules = str(inference.rules) if inference is not None and _helps(inference) else ""
+    kept = len(found.missing) + len(found.mismatched)
+    advice = _by_rules(rules, inference) or _by_leave([what for _, what in counts], kept, n_target)
+    return IncompleteLoad(where, counts, list(_balanced(rows)), advice, rules, outcome)
+
+
+def _shapes(mismatch: ShapeMismatch) -> str:
+    return f"checkpoint {shape_text(mismatch.source)}, model {shape_text(mismatch.target)}"
+
+
+def _helps(inference: Inference) -> bool:
+    """Tell whether inferred rules are worth a look: they fill most of what they should."""
+    return len(inference.rules) > 0 and 2 * len(inference.mapping) > len(inference.unfilled_target)
+
+
+def _by_rules(rules: str, inference: Inference | None) -> str:
+    if not rules or inference is None:
+        return ""
+    doubt = "" if inference.complete and not inference.ambiguous else ", which leave some undecided"
+    layout = f". Check the layout first ({inference.cautions[0].code})" if inference.cautions else ""
+    text = rules.strip()
+    if len(text) <= _LONGEST_RULES:
+        return f"the names suggest these rules{doubt}: rules={text!r}{layout}"
+    return f"the names suggest {text.count(chr(10)) + 1} rules{doubt}, which are in error.rules{layout}"
+
+
+def _by_leave(kinds: Sequence[str], n_kept: int, n_target: int) -> str:
+    """Say how to go without, where that is a detail; what is wrong with most of the model is none."""
+    if 2 * n_kept > n_target:
+        return "they may be two different models: print(ckptnames.diff(source, model))"
+    allowed = ", ".join(_ALLOWED[kind] for kind in kinds)
+    return f"if that is meant, say so: {allowed}"
+
+
+def _balanced(rows: Sequence[Sequence[tuple[str, ...]]]) -> Iterator[tuple[str, ...]]:
+    """Put the first rows of each kind among the first that are shown."""
+    taken = [row for turn in zip_longest(*rows) for row in turn if row is not None]
+    head = taken[:5]
+    for kind in rows:
+        yield from (row for row in kind if row in head)
+    yield from taken[5:]

@@ -1,0 +1,276 @@
+"""The verb ``load``: the weights of a checkpoint into a model, all of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ckptnames.droppable import is_droppable
+from ckptnames.errors import (
+    CannotAssign,
+    CannotRename,
+    LossyCast,
+    MetaModel,
+    NeedsAssign,
+    NothingMatched,
+    OtherNorm,
+    TiedValuesDiffer,
+    UnknownChoice,
+)
+from ckptnames.inference.inference import Inference
+from ckptnames.inference.wrappers.obstacles import obstacles
+from ckptnames.loading.casting import Cast, loss
+from ckptnames.loading.complaints import incomplete
+from ckptnames.loading.deciding import decided
+from ckptnames.loading.filling import Filling
+from ckptnames.loading.loaded import LoadReport
+from ckptnames.loading.pairing import Pairing
+from ckptnames.loading.sources import Loadable, Source, open_source
+from ckptnames.loading.spreading import is_for_ranks
+from ckptnames.loading.targets import Target, normed, target_of
+from ckptnames.manifest import Manifest
+from ckptnames.prediction.walk import modules
+from ckptnames.prediction.wrapper_types import FSDP1, is_a
+from ckptnames.rules import Rules
+from ckptnames.rules.siblings import companions
+from ckptnames.wording import counted
+
+
+def load(
+    model: nn.Module,
+    source: Loadable,
+    *,
+    container: str | None = None,
+    rules: Rules | str | None = None,
+    infer: bool = False,
+    accept: Collection[str] = (),
+    assign: bool = False,
+    dtype: Literal["model", "file"] = "model",
+    missing: Literal["raise", "keep"] = "raise",
+    unexpected: Literal["raise", "ignore"] = "raise",
+    mismatched: Literal["raise", "keep"] = "raise",
+    device: torch.device | str | None = None,
+) -> LoadReport:
+    """Load a checkpoint into a model, whatever either of them is wrapped in: all of it, or nothing.
+
+    ``source`` is a path, a state dict, a dict that holds one, or a model; ``container`` names the one that is meant.
+    Names are led to the model's by ``rules``, else by what wrappers on either side explain; with ``infer`` also by what
+    names and shapes tell, if that is complete and every caution about it is in ``accept``. With ``assign`` the model
+    gets new tensors in place of its own, which ``device`` may put elsewhere; ``dtype="file"`` takes over the dtypes of
+    the checkpoint. ``missing``, ``unexpected`` and ``mismatched`` allow a load in part. All ranks that share a model
+    call this with the same arguments, and load it together.
+
+    >>> report = load(nn.Linear(4, 2), nn.DataParallel(nn.Linear(4, 2)).state_dict())
+    >>> report.matched, set(report.renamed.values())
+    ({'weight': 'module.weight', 'bias': 'module.bias'}, {'module.** -> **'})
+
+    All that headers and names can tell is checked before the first value is written. Raises ``incomplete-load``,
+    ``nothing-matched``, ``ambiguous-inference``, ``lossy-cast`` and other ``LoadError`` and ``PlanError``, and what
+    reading a path raises; ``load-interrupted`` where the writing itself fails.
+    """
+    _check_choices(dtype=dtype, missing=missing, unexpected=unexpected, mismatched=mismatched)
+    if is_for_ranks(model, source) and not assign and dtype == "model" and device is None:
+        from ckptnames.loading.distributed import load_distributed
+
+        return load_distributed(
+            model,
+            source,
+            container=container,
+            rules=rules,
+            infer=infer,
+            accept=accept,
+            missing=missing,
+            unexpected=unexpected,
+            mismatched=mismatched,
+        )
+    target = target_of(model)
+    opened = open_source(source, container, target.bare_manifest)
+    given = Rules.parse(rules) if isinstance(rules, str) else rules
+    assign = _is_assigned(target, assign, device)
+    allowed = _Allowed(missing == "keep", unexpected == "ignore", mismatched == "keep")
+    partly = allowed.missing and allowed.unexpected
+    pairing, notes, inference = decided(opened, target, given, infer, accept, partly)
+    _refuse_content(opened, target, pairing)
+    allowed.check(opened, target, pairing, inference)
+    casts = list(_casts(opened, target, pairing))
+    _check_casts(opened, target, pairing, casts, dtype == "file")
+    _check_memory(opened, target, pairing, assign)
+    _check_ties(opened, target, pairing)
+    opened.check()
+    where = None if device is None else torch.device(device)
+    Filling(opened, target, pairing.pairs).run(assign=assign, keep_dtype=dtype == "file", device=where)
+    return _report(opened, target, pairing, casts if dtype == "model" else [], [*notes, *_on_meta(model)])
+
+
+_CHOICES = {
+    "dtype": ("model", "file"),
+    "missing": ("raise", "keep"),
+    "unexpected": ("raise", "ignore"),
+    "mismatched": ("raise", "keep"),
+}
+
+
+def _check_choices(**given: str) -> None:
+    for option, choice in given.items():
+        if choice not in _CHOICES[option]:
+            raise UnknownChoice(option, choice, _CHOICES[option])
+
+
+class _Allowed:
+    """What may stay open in a load."""
+
+    def __init__(self, missing: bool, unexpected: bool, mismatched: bool) -> None:
+        self.missing, self.unexpected, self.mismatched = missing, unexpected, mismatched
+
+    def check(self, opened: Source, target: Target, pairing: Pairing, inference: Inference | None) -> None:
+        """Raise what stands in the way and is not allowed; a load of nothing never is."""
+        in_the_way = (
+            (pairing.missing and not self.missing)
+            or (pairing.unexpected and not self.unexpected)
+            or (pairing.mismatched and not self.mismatched)
+        )
+        name, n_target = opened.manifest.name, len(target.manifest)
+        has_nothing = pairing.is_empty and len(pairing.no_weights) < n_target
+        tells = bool(pairing.mismatched) or (inference is not None and len(inference.rules) > 0)
+        if in_the_way and (tells or not has_nothing):
+            raise incomplete(pairing, where=name, n_target=n_target, inference=inference, outcome="Nothing was loaded")
+        if has_nothing:
+            raise NothingMatched(name, _weights(opened.manifest), _weights(target.manifest), n_target)
+
+
+def _weights(manifest: Manifest) -> list[str]:
+    return [key for key, info in manifest.items() if not is_droppable(key, info, manifest)]
+
+
+def _is_assigned(target: Target, assign: bool, device: object) -> bool:
+    """Tell whether the model gets new tensors: what has no memory cannot be copied into."""
+    own = [tensor for key in target.manifest if (tensor := target.registered(key)) is not None]
+    on_meta = any(tensor.is_meta for tensor in own)
+    if device is not None and not (assign or on_meta):
+        raise NeedsAssign(f"device={str(device)!r}")
+    sharded = [path for path, module in modules(target.model) if is_a(module, FSDP1)]
+    if sharded and (assign or on_meta):
+        raise CannotAssign(sharded)
+    return assign or on_meta
+
+
+def _refuse_content(opened: Source, target: Target, pairing: Pairing) -> None:
+    """Refuse what no rename turns into the model's weights."""
+    source = opened.manifest
+    if pairing.is_whole:
+        return
+    for obstacle in obstacles(source, target.bare_manifest)[:1]:
+        raise CannotRename.by_code(obstacle.code)(source.name, obstacle.message, obstacle.keys, obstacle.help)
+    unused = {*pairing.unexpected, *pairing.left_out}
+    parted = [each for each in companions(source) if each.key in unused and each.owner not in unused]
+    if parted:
+        raise CannotRename.by_code("quantised-weights")(
+            source.name,
+            f"{counted(len(parted), 'weight')} would be loaded without the scales that give them meaning",
+            [each.key for each in parted],
+            "build the model quantised in the same way, or dequantise the checkpoint with the library that wrote it",
+        )
+    there, here = normed(source), normed(target.bare.values())
+    if there != here and (pairing.missing or pairing.unexpected):
+        _refuse_norms(opened, target, pairing)
+
+
+def _refuse_norms(opened: Source, target: Target, pairing: Pairing) -> None:
+    """Say of weights under a norm on one side only that they are."""
+    loose = [(key, target.bare[key]) for key in pairing.missing]
+    for in_source, ours, theirs in (
+        (True, normed(pairing.unexpected), {name for _, name in loose}),
+        (False, normed(name for _, name in loose), set(pairing.unexpected)),
+    ):
+        ends = {name.rpartition(".")[2] for name in ours} & {name.rpartition(".")[2] for name in theirs}
+        found = [name for name in sorted(ours) if name.rpartition(".")[2] in ends]
+        if found:
+            raise OtherNorm(opened.manifest.name, [name.rpartition(".")[0] for name in found], in_source)
+
+
+def _casts(opened: Source, target: Target, pairing: Pairing) -> Iterator[Cast]:
+    for key, pair in pairing.pairs.items():
+        has = opened.manifest.tensors.get(pair.source)
+        wants = target.manifest[key].dtype
+        if has is not None and has.dtype is not None and wants is not None and has.dtype != wants:
+            yield Cast(key, has.dtype, wants)
+
+
+def _check_casts(opened: Source, target: Target, pairing: Pairing, casts: Sequence[Cast], keep_dtype: bool) -> None:
+    """Refuse casts that lose values, and a weight that would become one of another kind of numbers."""
+    lost = []
+    for cast in casts:
+        why = loss(cast.source, cast.target, len(target.manifest[cast.key].shape or ()))
+        own = target.registered(cast.key)
+        is_buffer = own is not None and not own.requires_grad
+        if why and not (keep_dtype and is_buffer) and not _is_count(opened, pairing, cast.key):
+            lost.append((cast.key, cast.source, cast.target, why))
+    if lost:
+        raise LossyCast(opened.manifest.name, lost)
+
+
+def _is_count(opened: Source, pairing: Pairing, key: str) -> bool:
+    """Tell whether one number without weights is whole, as a counter is that was cast along with the weights."""
+    if key not in pairing.no_weights:
+        return False
+    value = opened.tensor(pairing.pairs[key].source)
+    return value.numel() == 1 and not value.is_complex() and float(value).is_integer()
+
+
+def _check_memory(opened: Source, target: Target, pairing: Pairing, assign: bool) -> None:
+    """Hold that every tensor of the state dict has memory after the load."""
+    if not assign:
+        return
+    left = [
+        key
+        for key in target.manifest
+        if key not in pairing.pairs and (own := target.registered(key)) is not None and own.is_meta
+    ]
+    if left:
+        raise MetaModel(opened.manifest.name, left)
+
+
+def _check_ties(opened: Source, target: Target, pairing: Pairing) -> None:
+    """Hold that what is one tensor in the model has one value in the source."""
+    tied = {key: number for number, group in enumerate(opened.manifest.ties) for key in group}
+    for group in target.manifest.ties:
+        pairs = [pairing.pairs[key] for key in group if key in pairing.pairs]
+        distinct = {tied.get(pair.source, pair.source): pair.source for pair in pairs}
+        keys = list(distinct.values())
+        if not all(opened.is_equal(keys[0], key) for key in keys[1:]):
+            raise TiedValuesDiffer(opened.manifest.name, group, keys)
+
+
+def _on_meta(model: nn.Module) -> list[str]:
+    """Say of buffers that are not saved that they have no values yet."""
+    found = [
+        f"{path}.{name}" if path else name
+        for path, module in modules(model)
+        for name in module._non_persistent_buffers_set
+        if (buffer := module._buffers.get(name)) is not None and buffer.is_meta
+    ]
+    are = "is" if len(found) == 1 else "are"
+    return [f"{', '.join(found[:3])} {are} not saved, and still without values"] if found else []
+
+
+def _report(
+    opened: Source, target: Target, pairing: Pairing, casts: Sequence[Cast], notes: Sequence[str]
+) -> LoadReport:
+    return LoadReport(
+        source=opened.manifest.name,
+        container=opened.manifest.container,
+        n_keys=len(target.manifest),
+        matched={key: pair.source for key, pair in pairing.pairs.items()},
+        renamed={key: pair.by for key, pair in pairing.pairs.items() if pair.by},
+        missing=pairing.missing,
+        unexpected=pairing.unexpected,
+        mismatched=pairing.mismatched,
+        kept=tuple(key for key in target.manifest if key not in pairing.pairs),
+        left_out=pairing.left_out,
+        cast=tuple(casts),
+        rules=pairing.rules,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,83 @@
+"""State dicts and files that no wrapper has left its name in."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ckptnames.errors import CannotWrite
+from ckptnames.loading.migrations import history_of
+from ckptnames.loading.sources import STAMP
+from ckptnames.prediction.canonical import canonical
+from ckptnames.prediction.live import predict_live
+from ckptnames.prediction.wrapper_types import unwrapped, unwrapped_paths
+
+
+def canonical_state_dict(model: nn.Module, *, tied: bool = True) -> dict[str, Any]:
+    """Give the state dict of a model under the names that it has without wrappers, with its ``_metadata``.
+
+    With ``tied=False`` only the first of the names of one tensor stays, as safetensors wants it.
+
+    >>> list(canonical_state_dict(nn.DataParallel(nn.Linear(2, 2))))
+    ['weight', 'bias']
+    """
+    names = canonical(model)
+    left_out = set() if tied else set(_aliases(model))
+    state = model.state_dict()
+    found = OrderedDict((names[key], value) for key, value in state.items() if key in names and key not in left_out)
+    paths = unwrapped_paths(model)
+    metadata = getattr(state, "_metadata", {})
+    # Of a wrapper and what it holds, which have one path then, the inner one comes last.
+    found._metadata = OrderedDict((paths.get(path, path), said) for path, said in metadata.items())  # type: ignore[attr-defined]
+    return found
+
+
+def save(model: nn.Module, path: str | os.PathLike[str], beside: Mapping[str, Any] | None = None) -> None:
+    """Save a model's weights under the names that it has without wrappers, and the version of its names if it has one.
+
+    ``.safetensors`` makes such a file, in which tied weights stand once; anything else a dict with ``state_dict`` and
+    what is given as ``beside``, by ``torch.save``. The file is in place when it is whole.
+
+    Raises ``cannot-write``.
+    """
+    out = Path(path)
+    history = history_of(unwrapped(model))
+    part = out.with_name(f".{out.name}.ckptnames-{os.getpid()}")
+    try:
+        if out.suffix == ".safetensors":
+            if beside:
+                raise CannotWrite(out, "safetensors holds nothing but tensors, and none of what is given as 'beside'")
+            _save_safetensors(model, part, {STAMP: str(history.version)} if history else {})
+        else:
+            stamp = {STAMP: history.version} if history else {}
+            torch.save({"state_dict": canonical_state_dict(model), **stamp, **(beside or {})}, part)
+        part.replace(out)
+    except (OSError, RuntimeError) as error:
+        raise CannotWrite(out, getattr(error, "strerror", "") or str(error).partition("\n")[0]) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save_safetensors(model: nn.Module, out: Path, stamp: Mapping[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    names = canonical(model)
+    tensors = canonical_state_dict(model, tied=False)
+    odd = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
+    if odd:
+        raise CannotWrite(out, f"'{odd[0]}' is no tensor, and safetensors holds nothing else")
+    # As safetensors' own save_model tells of names that it leaves out.
+    aliases = {names[alias]: names[kept] for alias, kept in _aliases(model).items()}
+    whole = {key: value.detach().contiguous() for key, value in tensors.items()}
+    save_file(whole, out, metadata={"format": "pt", **aliases, **stamp})
+
+
+def _aliases(model: nn.Module) -> dict[str, str]:
+    """Give for each further name of a tensor the first one."""
+    return {alias: group[0] for group in predict_live(model).ties for alias in group[1:]}

@@ -1,0 +1,149 @@
+"""The model's side: the keys it takes, what each is without wrappers and norms, and where it is registered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from ckptnames.keys import join
+from ckptnames.manifest import Manifest
+from ckptnames.prediction.canonical import canonical
+from ckptnames.prediction.live import answered, predict_live
+from ckptnames.prediction.walk import Entry, modules
+from ckptnames.prediction.wrapper_types import unwrapped_paths, wrapped_as
+
+_PARTS = re.compile(r"((?:.*\.)?)parametrizations\.([^.]+)\.original([0-9]+)")
+_OLD_PARTS = re.compile(r"((?:.*\.)?)([^.]+)_([gv])")
+_ENDINGS = ("_g", "_v")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model takes."""
+
+    model: nn.Module
+    manifest: Manifest
+    """The keys of its own ``state_dict()``, which are those that ``load_state_dict`` takes."""
+    bare: Mapping[str, str]
+    """For each of them the name without wrappers, and with a weight norm spelled as the old one spells it."""
+
+    @property
+    def bare_manifest(self) -> Manifest:
+        """The same tensors under their bare names."""
+        tensors = {name: self.manifest[key] for key, name in self.bare.items()}
+        ties = tuple(tuple(self.bare[key] for key in group if key in self.bare) for group in self.manifest.ties)
+        return replace(self.manifest, tensors=tensors, ties=tuple(group for group in ties if len(group) > 1))
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Where each key is registered."""
+        found, _ = answered(self.model)
+        return {entry.key: entry for entry in found}
+
+    def registered(self, key: str) -> torch.Tensor | None:
+        """Give the model's own tensor of a key; none where its state dict shows something that it computes."""
+        entry = self.entries.get(key)
+        if entry is None or entry.kind not in ("parameter", "buffer"):
+            return None
+        found: Any = entry.owner._parameters.get(entry.leaf)
+        if found is None:
+            found = entry.owner._buffers.get(entry.leaf)
+        # The part of a process, as FSDP registers it, is not what the state dict shows.
+        return found if isinstance(found, torch.Tensor) and self._is_whole(key, found) else None
+
+    def _is_whole(self, key: str, tensor: torch.Tensor) -> bool:
+        shape = self.manifest[key].shape
+        return shape is None or tuple(tensor.shape) == shape
+
+    def is_weight_norm(self, key: str) -> bool:
+        """Tell whether a key is a part of torch's weight norm, new or old."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return False
+        if _PARTS.fullmatch(key):
+            first = next(iter(entry.owner.children()), None)
+            return type(first).__name__ == "_WeightNorm"
+        found = _OLD_PARTS.fullmatch(entry.leaf)
+        hooks = entry.owner._forward_pre_hooks.values()
+        return found is not None and any(
+            type(hook).__name__ == "WeightNorm" and getattr(hook, "name", "") == found[2] for hook in hooks
+        )
+
+
+def target_of(model: nn.Module) -> Target:
+    """Describe a model; nothing of it is copied.
+
+    >>> list(target_of(nn.DataParallel(nn.Linear(2, 2))).bare.values())
+    ['weight', 'bias']
+
+    Raises ``not-a-module``, ``endless-model``, ``no-state-dict``.
+    """
+    manifest = predict_live(model)
+    names = {key: key for key in manifest}
+    if any(wrapped_as(module) is not None for _, module in modules(model)):
+        names = _without_wrappers(model, manifest)
+    olden = old_spelling(names.values())
+    return Target(model, manifest, {key: olden.get(name, name) for key, name in names.items()})
+
+
+def _without_wrappers(model: nn.Module, manifest: Manifest) -> dict[str, str]:
+    """Take the wrappers out of the names; what a wrapper itself keeps goes where the wrapper stands."""
+    names = canonical(model)
+    taken = set(names.values())
+    paths = unwrapped_paths(model)
+    for key in manifest:
+        if key not in names:
+            path, _, leaf = key.rpartition(".")
+            name = join(paths.get(path, path), leaf)
+            names[key] = key if name in taken else name
+    return {key: names[key] for key in manifest}
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a name is that of a part of a parametrized tensor.
+
+    >>> is_part("fc.parametrizations.weight.original0"), is_part("fc.original0")
+    (True, False)
+    """
+    return _PARTS.fullmatch(name) is not None
+
+
+def old_spelling(names: Iterable[str]) -> dict[str, str]:
+    """Give for the two parts of each new weight norm the names that the old one has for them.
+
+    >>> old_spelling(["fc.parametrizations.weight.original0", "fc.parametrizations.weight.original1"]).values()
+    dict_values(['fc.weight_g', 'fc.weight_v'])
+    """
+    parts: dict[str, dict[str, str]] = {}
+    for name in names:
+        found = _PARTS.fullmatch(name)
+        if found:
+            parts.setdefault(found[1] + found[2], {})[found[3]] = name
+    return {
+        numbered[digit]: place + ending
+        for place, numbered in parts.items()
+        if numbered.keys() == {"0", "1"}
+        for digit, ending in zip("01", _ENDINGS, strict=True)
+    }
+
+
+def normed(names: Iterable[str]) -> set[str]:
+    """Name the tensors that stand as two parts of a weight norm.
+
+    >>> normed(["fc.weight_g", "fc.weight_v", "fc.bias"])
+    {'fc.weight'}
+    """
+    spelled = list(names)
+    olden = old_spelling(spelled)
+    ends: dict[str, set[str]] = {}
+    for name in spelled:
+        found = _OLD_PARTS.fullmatch(olden.get(name, name))
+        if found:
+            ends.setdefault(found[1] + found[2], set()).add(found[3])
+    return {name for name, parts in ends.items() if parts == {"g", "v"}}

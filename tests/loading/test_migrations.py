@@ -1,0 +1,192 @@
+"""A model that ships the history of its names: files of every version load, and say which they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+from torch import nn
+
+import ckptnames
+from ckptnames import errors
+from ckptnames.cli.main import cli
+from ckptnames.loading.migrations import next_stage
+from tests.loading.test_stories import assert_has, state
+
+HISTORY = """\
+--- version 2
+conv.** -> stem.**
+--- version 3
+fc.** -> head.**
+---
+stem.** -> body.**
+"""
+
+
+def names_of(*names: str) -> type[nn.Module]:
+    """Make the class of a model with these linear layers."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name in names:
+                self.add_module(name, nn.Linear(3, 3, bias=False))
+
+    return Model
+
+
+class Net(names_of("body", "norm", "head")):  # type: ignore[misc]
+    history = ckptnames.Migrations(ckptnames.Rules.parse(HISTORY, name="names.rules"), version=3)
+
+
+VERSIONS = {1: ("conv", "norm", "fc"), 2: ("stem", "norm", "fc"), 3: ("body", "norm", "head")}
+
+
+def of_version(version: int) -> dict[str, torch.Tensor]:
+    return state(*(f"{name}.weight" for name in VERSIONS[version]))
+
+
+def as_newest(version: int) -> dict[str, torch.Tensor]:
+    values = of_version(version)
+    return {f"{new}.weight": values[f"{old}.weight"] for new, old in zip(VERSIONS[3], VERSIONS[version], strict=True)}
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, nn.DataParallel])
+@pytest.mark.parametrize("kind", ["stamped", "safetensors", "unstamped", "wrapped"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_file_of_any_version(version: int, kind: str, wrap: Any, tmp_path: Path) -> None:
+    values, path = of_version(version), tmp_path / "m.pt"
+    if kind == "safetensors":
+        save_file(values, path, metadata={"names_version": str(version)})
+    elif kind == "stamped":
+        torch.save({"state_dict": values, "names_version": version}, path)
+    else:
+        torch.save({f"module.{key}" if kind == "wrapped" else key: value for key, value in values.items()}, path)
+    net = Net()
+    report = ckptnames.load(wrap(net), path)
+    assert_has(net, as_newest(version))
+    assert report.notes == ((f"the names are of version {version}, and were led to version 3",) if version < 3 else ())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stamped_container_in_memory(version: int) -> None:
+    net = Net()
+    ckptnames.load(net, {"model": of_version(version), "names_version": version})
+    assert_has(net, as_newest(version))
+
+
+@pytest.mark.parametrize("name", ["m.pt", "m.safetensors"])
+def test_saving_stamps_the_version(name: str, tmp_path: Path) -> None:
+    ckptnames.save(nn.DataParallel(Net()), tmp_path / name)
+
+    class Newer(names_of("trunk", "norm", "head")):  # type: ignore[misc]
+        history = ckptnames.Migrations(ckptnames.Rules.parse(HISTORY + "--- version 4\nbody.** -> trunk.**"), 4)
+
+    assert "led to version 4" in str(ckptnames.load(Newer(), tmp_path / name))
+
+
+def exchanging(version: int) -> nn.Module:
+    class Model(names_of("q", "k")):  # type: ignore[misc]
+        history = ckptnames.Migrations(ckptnames.Rules.parse("--- version 2\nq.** -> k.**\nk.** -> q.**"), version)
+
+    return Model()
+
+
+def test_names_that_only_changed_places_are_told_by_the_stamp_alone() -> None:
+    values = state("q.weight", "k.weight")
+    net = exchanging(2)
+    with pytest.raises(errors.ExchangedNames):
+        ckptnames.load(net, values)
+    ckptnames.load(net, {"model": values, "names_version": 2})
+    assert_has(net, values)
+    ckptnames.load(net, {"model": values, "names_version": 1})
+    assert_has(net, {"q.weight": values["k.weight"], "k.weight": values["q.weight"]})
+
+
+def test_given_rules_come_before_the_history() -> None:
+    values = state("a.weight", "norm.weight", "head.weight")
+    net = Net()
+    ckptnames.load(net, values, rules="a.** -> body.**")
+    assert torch.equal(net.body.weight, values["a.weight"])
+
+
+def test_a_file_that_fits_no_version() -> None:
+    with pytest.raises(errors.IncompleteLoad):
+        ckptnames.load(Net(), {**of_version(1), "more.weight": torch.ones(2)})
+
+
+def test_a_history_beside_the_module_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "names.rules").write_text("--- version 2\na.** -> body.**\n")
+    code = "import ckptnames\nhistory = ckptnames.migrations('names.rules', version=5)\n"
+    (tmp_path / "code.py").write_text(code)
+    namespace: dict[str, Any] = {"__file__": str(tmp_path / "code.py")}
+    exec(compile(code, "code.py", "exec"), namespace)
+    assert (namespace["history"].version, str(namespace["history"].since(1))) == (5, "--- version 2\na.** -> body.**\n")
+    monkeypatch.chdir(tmp_path)
+    assert ckptnames.migrations("names.rules", version=2).version == 2
+    with pytest.raises(errors.UnreadableRules):
+        ckptnames.migrations("none.rules", version=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "what"),
+    [
+        ("a -> b", 1, "its first rules belong to no version"),
+        ("--- version 2\na -> b\n--- later\nb -> c", 3, "a stage is called 'later'"),
+        ("--- version 3\na -> b\n--- version 2\nb -> c", 3, "version 2 comes after version 3"),
+        ("--- version 2\na -> b\n--- version 2\nb -> c", 3, "version 2 comes after version 2"),
+        ("--- version 4\na -> b", 3, "it leads to version 4"),
+    ],
+)
+def test_rules_that_are_no_history(text: str, version: int, what: str) -> None:
+    with pytest.raises(errors.MigrationStages, match=what):
+        ckptnames.Migrations(ckptnames.Rules.parse(text), version)
+
+
+def test_the_next_stage() -> None:
+    first = next_stage("", ckptnames.Rules.parse("a -> b"))
+    assert first == "--- version 2\na -> b\n"
+    second = next_stage(first, ckptnames.Rules.parse("b -> c\n---\nc -> d"))
+    assert second == "--- version 2\na -> b\n--- version 3\nb -> c\n---\nc -> d\n"
+    assert str(ckptnames.Migrations(ckptnames.Rules.parse(second), 3).since(1)) == second
+
+
+@pytest.mark.parametrize("newer", [("module.a", "module.b"), ("x.a", "x.b"), ("alpha.a", "beta.b")])
+def test_a_diff_writes_the_next_stage(newer: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = {"a.weight": torch.ones(2, 3), "b.weight": torch.ones(4, 5)}
+    torch.save(values, "one.pt")
+    torch.save({f"{n}.weight": v for n, v in zip(newer, values.values(), strict=True)}, "two.pt")
+    first = CliRunner().invoke(cli, ["diff", "one.pt", "two.pt", "-o", "names.rules"])
+    assert first.exit_code == 1
+    assert first.stderr.startswith("wrote names.rules: ")
+    back = CliRunner().invoke(cli, ["diff", "two.pt", "one.pt", "-o", "names.rules"])
+    assert back.stderr.endswith("to version 3\n")
+    history = ckptnames.migrations(tmp_path / "names.rules", version=3)
+    assert [history.since(1)(key) for key in values] == list(values)
+    assert [history.since(2)(f"{name}.weight") for name in newer] == list(values)
+
+
+def test_a_diff_without_rules_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.ones(2)}, "one.pt")
+    torch.save({"zz": torch.ones(5, 5)}, "two.pt")
+    for other in ("one.pt", "two.pt"):
+        result = CliRunner().invoke(cli, ["diff", "one.pt", other, "-o", "names.rules"])
+        assert result.stderr == "Nothing was written to names.rules: no rules lead from the one to the other.\n"
+    assert not Path("names.rules").exists()
+
+
+def test_a_diff_does_not_touch_a_file_that_is_no_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.ones(2)}, "one.pt")
+    torch.save({"module.a": torch.ones(2)}, "two.pt")
+    Path("names.rules").write_text("a -> b\n")
+    result = CliRunner().invoke(cli, ["diff", "one.pt", "two.pt", "-o", "names.rules"])
+    assert result.exit_code == 2
+    assert "migration-stages" in result.stderr
+    assert Path("names.rules").read_text() == "a -> b\n"
