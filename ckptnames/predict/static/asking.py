@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptnames.predict.locating import Arguments, ModelOperand
+from ckptnames.predict.static.interpreter.exceptions import said
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.places import Place
 from ckptnames.predict.static.signals import Raised, Stuck, Unsure
@@ -39,14 +40,14 @@ def interpreted(operand: ModelOperand, given: Arguments) -> tuple[Machine, Value
         module = operand.place
     from ckptnames.predict.static.interpreter import imports
 
-    found: Any = imports.module(machine, module, Place(operand.place, 1))
-    for name in operand.name.split("."):
-        found = machine.get(found, name)
-    if isinstance(found, Module):
-        return machine, found
     try:
-        return machine, machine.call(found, list(given.positional), dict(given.named))
+        found: Any = imports.module(machine, module, Place(operand.place, 1))
+        for name in operand.name.split("."):
+            found = machine.get(found, name)
+        if not isinstance(found, Module):
+            found = machine.call(found, list(given.positional), dict(given.named))
     except (Unsure, Stuck) as error:
         return machine, error.why
     except Raised as raised:
-        return machine, Unknown(f"raises {raised.value!r}", raised.place)
+        return machine, Unknown(f"raises {said(raised.value)}", raised.place)
+    return machine, found

@@ -15,7 +15,6 @@ from ckptnames.predict.static.places import Place
 
 if TYPE_CHECKING:
     from ckptnames.predict.static.interpreter.frames import Frame
-    from ckptnames.predict.static.interpreter.scopes import Scope
 
 Value = Any
 
@@ -162,7 +161,6 @@ class Function:
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     name: str
     frame: Frame
-    scope: Scope
     defaults: list[Value]
     keyword_defaults: dict[str, Value]
     attrs: dict[str, Value] = field(default_factory=Names)

@@ -288,6 +288,8 @@ def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
     if isinstance(value, Tensor):
         machine.torch.set_attribute(machine, value, name, to)
         return
+    if isinstance(value, type) and name.startswith("__"):
+        return  # the annotations of a named tuple
     if isinstance(value, Method):
         value = value.function
     names = getattr(value, "names" if isinstance(value, Class) else "vars" if isinstance(value, Namespace) else "attrs", None)

@@ -9,11 +9,13 @@ from ckptnames.predict.static.interpreter import functions
 from ckptnames.predict.static.interpreter.frames import Frame
 from ckptnames.predict.static.interpreter.items import is_concrete, iterator, unknown_in
 from ckptnames.predict.static.interpreter.machine import Machine
+from ckptnames.predict.static.interpreter.scopes import scope_of
 from ckptnames.predict.static.interpreter.spoiling import given_away, spoil
 from ckptnames.predict.static.signals import Break, Continue, Exhausted, Raised, Return, Stuck, TooDeep, Unsure
 from ckptnames.predict.static.values import (
     Class,
     ClassMethod,
+    Context,
     Function,
     Instance,
     KnownModule,
@@ -63,6 +65,8 @@ def call(machine: Machine, function: Value, args: list[Value], kwargs: dict[str,
         return call(machine, function.function, args, kwargs)
     if isinstance(function, Token):
         return function
+    if isinstance(function, Context) and args:
+        return args[0]  # `@torch.no_grad()`
     if isinstance(function, Unknown):
         return call_unknown(machine, function, args, kwargs, function)
     raise machine.raised(TypeError, f"'{_kind(function)}' object is not callable")
@@ -139,10 +143,11 @@ def call_function(machine: Machine, function: Function, args: list[Value], kwarg
         raise TooDeep(why, node)
     names = functions.bind(machine, function, args, kwargs)
     first = args[0] if args else None
-    frame = Frame(function.frame.namespace, names, function.frame, function.scope, "function", function, first, node.lineno)
+    scope = scope_of(node)
+    frame = Frame(function.frame.namespace, names, function.frame, scope, "function", function, first, node.lineno)
     if isinstance(node, ast.AsyncFunctionDef):
         return machine.unknown(f"'{function.name}' is asynchronous, and is not followed")
-    if function.scope.yields:
+    if scope.yields:
         from ckptnames.predict.static.interpreter.generators import generate
 
         assert not isinstance(node, ast.Lambda)

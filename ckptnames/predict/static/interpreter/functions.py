@@ -6,7 +6,6 @@ import ast
 
 from ckptnames.predict.static.interpreter.frames import Frame
 from ckptnames.predict.static.interpreter.machine import Machine
-from ckptnames.predict.static.interpreter.scopes import scope_of
 from ckptnames.predict.static.signals import Raised, Unsure
 from ckptnames.predict.static.values import ClassMethod, Function, Instance, Names, StaticMethod, Unknown, Value
 
@@ -22,7 +21,7 @@ def made(machine: Machine, node: _Node, name: str, frame: Frame) -> Function:
         for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
         if default is not None
     }
-    return Function(node, name, frame, scope_of(node), defaults, by_name)
+    return Function(node, name, frame, defaults, by_name)
 
 
 def define(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, frame: Frame) -> None:

@@ -10,6 +10,7 @@ import ast
 import sys
 
 from ckptnames.predict.static.interpreter.assigning import name_scope
+from ckptnames.predict.static.interpreter.exceptions import said
 from ckptnames.predict.static.interpreter.frames import Frame
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.interpreter.names import in_namespace, mentions
@@ -207,9 +208,11 @@ def _run(machine: Machine, source: Source, name: str) -> Namespace:
         machine.execute(body, frame)
     except Stuck as stuck:
         namespace.unknown = stuck.why
-    except Raised:
-        del machine.modules[name]
-        raise
+    except Raised as raised:
+        if any(frame.guarded for frame in machine.frames[:depth]):
+            del machine.modules[name]
+            raise
+        namespace.unknown = Unknown(f"importing '{name}' raises {said(raised.value)}", raised.place)
     finally:
         namespace.running = False
         del machine.frames[depth:]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from ckptnames.predict.static.interpreter.frames import Frame
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.interpreter.scopes import bound_by
+from ckptnames.predict.static.signals import Stuck, Unsure
 from ckptnames.predict.static.values import (
     Class,
     Function,
@@ -38,8 +39,11 @@ def spoil_statement(machine: Machine, statement: ast.stmt, frame: Frame, why: Un
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
         if statement.value is not None:
             spoil_code(machine, statement.value, frame, why)
-        for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
-            assign(machine, target, why, frame)
+        try:
+            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+                assign(machine, target, why, frame)
+        except (Stuck, Unsure):
+            spoil_code(machine, statement, frame, why)
         return
     spoil_code(machine, statement, frame, why)
 

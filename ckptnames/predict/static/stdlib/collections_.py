@@ -152,7 +152,7 @@ def _wraps(machine: Machine, wrapped: Value, *args: Value, **kwargs: Value) -> V
         if isinstance(function, Function) and isinstance(wrapped, Function):
             function.attrs.update(wrapped.attrs)
             function.attrs["__wrapped__"] = wrapped
-            function.attrs["__name__"] = wrapped.name
+            function.attrs["__name__"] = get(machine, wrapped, "__name__")
             function.attrs["__module__"] = get(machine, wrapped, "__module__")
         return function
 

@@ -143,8 +143,7 @@ def _list_fields(machine: Machine, value: Value) -> Value:
         default = _MISSING if each.default is MISSING else each.default
         factory = _MISSING if each.factory is MISSING else each.factory
         names = Names(name=each.name, default=default, default_factory=factory, init=each.init)
-        names["type"] = machine.plain("the type of a field is not known")
-        return Instance(builtin_class(object), names)
+        return Instance(builtin_class(object), names, None, machine.plain("the type of a field is not looked into"))
 
     return tuple(described(each) for each in _fields(machine, value).values())
 

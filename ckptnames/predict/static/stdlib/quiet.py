@@ -178,11 +178,13 @@ def _ismodule(machine: Machine, value: Value) -> Value:
 
 
 _EMPTY = Token("inspect.Parameter.empty")
-put("inspect.Parameter.empty", _EMPTY)
 put("inspect.Signature.empty", _EMPTY)
 put("inspect._empty", _EMPTY)
+_PARAMETER = Class("Parameter", Names(empty=_EMPTY), module="inspect")
+_PARAMETER.mro = (_PARAMETER, builtin_class(object))
+put("inspect.Parameter", _PARAMETER)
 for _name in ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD", "VAR_POSITIONAL", "KEYWORD_ONLY", "VAR_KEYWORD"):
-    put(f"inspect.Parameter.{_name}", Token(f"inspect.Parameter.{_name}"))
+    _PARAMETER.names[_name] = Token(f"inspect.Parameter.{_name}")
 
 
 @known("inspect.signature")
@@ -198,7 +200,7 @@ def _signature(machine: Machine, value: Value) -> Value:
     if not isinstance(value, Function):
         return machine.unknown("the signature of a function is not known")
     found = dict(list(_parameters(value))[skipped:])
-    return Instance(builtin_class(object), Names(parameters=found, return_annotation=_EMPTY))
+    return Instance(builtin_class(object), Names(parameters=found), None, _NOT_ALL)
 
 
 def _parameters(function: Function) -> Iterator[tuple[str, Value]]:
@@ -217,11 +219,11 @@ def _parameters(function: Function) -> Iterator[tuple[str, Value]]:
 
 
 def _parameter(name: str, default: Value, kind: str) -> Value:
-    from ckptnames.predict.static.stdlib.table import KNOWN
+    return Instance(_PARAMETER, Names(name=name, default=default, kind=_PARAMETER.names[kind]), None, _NOT_ALL)
 
-    names = Names(name=name, default=default, kind=KNOWN[f"inspect.Parameter.{kind}"], empty=_EMPTY)
-    names["annotation"] = Unknown("an annotation is not looked into", plain=True)
-    return Instance(builtin_class(object), names)
+
+_NOT_ALL = Unknown("it is not looked into", plain=True)
+"""Why some attributes of objects of Python's own are not known."""
 
 
 @known("contextlib.contextmanager")
@@ -261,4 +263,4 @@ def _version(machine: Machine, text: Value) -> Value:
     release = re.match(r"v?(\d+(?:\.\d+)*)", str(text))
     numbers = tuple(map(int, release[1].split("."))) if release is not None else ()
     names = Names(release=numbers, **dict(zip(("major", "minor", "micro"), (*numbers, 0, 0, 0), strict=False)))
-    return Instance(_VERSION, names, payload=numbers)
+    return Instance(_VERSION, names, numbers, _NOT_ALL)

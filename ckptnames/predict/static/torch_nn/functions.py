@@ -65,14 +65,9 @@ def _context(machine: Machine, *args: Value, **kwargs: Value) -> Value:
     """Use it with ``with``, or around a function."""
     if len(args) == 1 and not kwargs and not isinstance(args[0], Unknown | bool | str) and machine.find(args[0], "__name__"):
         return args[0]
-    return _CONTEXT
+    return Context()
 
 
-class _Around(Context):
-    """A context manager that may stand around a function as well."""
-
-
-_CONTEXT = _Around()
 for _name in _CONTEXTS.split():
     put(f"torch.{_name}", Native(f"torch.{_name}", _context))
 for _name in _IDENTITIES.split():

@@ -6,9 +6,11 @@ numbers is ever made: those that have more have no numbers.
 
 from __future__ import annotations
 
+import sys
 import types
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -74,11 +76,12 @@ class WithTorch:
         return canonical(name)
 
     def _real(self, full: str) -> Any:
+        """Give what torch itself has under a name, of what is loaded already: some of its modules take seconds."""
         found: Any = torch
         for part in full.split(".")[1:]:
-            found = getattr(found, part, MISSING)
+            found = vars(found).get(part, MISSING) if isinstance(found, types.ModuleType) else getattr(found, part, MISSING)
             if found is MISSING:
-                return MISSING
+                return sys.modules.get(full, MISSING)
         return found
 
     def names_in(self, module: str) -> list[str]:
@@ -95,7 +98,7 @@ class WithTorch:
         if self._real(full) is not MISSING:
             return False
         above = self._real(full.rpartition(".")[0])
-        return above is not MISSING and isinstance(above, types.ModuleType)
+        return isinstance(above, types.ModuleType) and not _is_module(full)
 
     def named(self, machine: Machine, full: str) -> Value | None:
         """Give what a full name stands for, such as ``torch.nn.Conv2d``; ``None`` where it is not torch's."""
@@ -730,6 +733,12 @@ class WithTorch:
 
 
 _OBJECT = builtin_class(object)
+
+
+def _is_module(full: str) -> bool:
+    """Tell whether torch has a module of that name, which need not be loaded."""
+    path = Path(torch.__file__).parent.joinpath(*full.split(".")[1:])
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def _stand_in(*args: Any, **kwargs: Any) -> None:
