@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ckptnames.predict.locating import Arguments, ModelOperand
+from ckptnames.predict.static.budget import DEEPEST
 from ckptnames.predict.static.interpreter.exceptions import said
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.places import Place
@@ -38,16 +42,36 @@ def interpreted(operand: ModelOperand, given: Arguments) -> tuple[Machine, Value
     else:
         machine = machine_for([Directory(Path.cwd())])
         module = operand.place
-    from ckptnames.predict.static.interpreter import imports
-
     try:
-        found: Any = imports.module(machine, module, Place(operand.place, 1))
-        for name in operand.name.split("."):
-            found = machine.get(found, name)
-        if not isinstance(found, Module):
-            found = machine.call(found, list(given.positional), dict(given.named))
+        with deep_enough():
+            return machine, _made(machine, module, operand, given)
     except (Unsure, Stuck) as error:
         return machine, error.why
     except Raised as raised:
         return machine, Unknown(f"raises {said(raised.value)}", raised.place)
-    return machine, found
+
+
+def _made(machine: Machine, module: str, operand: ModelOperand, given: Arguments) -> Value:
+    from ckptnames.predict.static.interpreter import imports
+
+    found: Any = imports.module(machine, module, Place(operand.place, 1))
+    for name in operand.name.split("."):
+        found = machine.get(found, name)
+    if isinstance(found, Module):
+        return found
+    return machine.call(found, list(given.positional), dict(given.named))
+
+
+@contextmanager
+def deep_enough() -> Iterator[None]:
+    """Let Python's own calls go as deep as following the program's may take."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEPEST * _CALLS_FOR_ONE))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+_CALLS_FOR_ONE = 100
+"""Calls of Python's that following one call of a program takes, at most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import types
 from collections.abc import Sequence
 
 from ckptnames.predict.static.interpreter.frames import Frame
@@ -12,20 +13,33 @@ from ckptnames.predict.static.values import (
     Class,
     Function,
     Instance,
+    Iterating,
     KnownModule,
     Method,
     Module,
     Names,
     Namespace,
     Native,
+    OfValue,
     Partial,
     Pure,
     Tensor,
     Token,
     Unknown,
     Value,
+    builtin_class,
 )
 
+PARTIAL = Class("partial", Names(), module="functools")
+"""The class of ``functools.partial``."""
+PARTIAL.mro = (PARTIAL, builtin_class(object))
+_FUNCTIONS: dict[type, type] = {
+    Function: types.FunctionType,
+    Method: types.MethodType,
+    Native: types.BuiltinFunctionType,
+    Pure: types.BuiltinFunctionType,
+    OfValue: types.BuiltinMethodType,
+}
 _METACLASSES = frozenset({"ABCMeta", "EnumMeta", "EnumType", "type"})
 
 
@@ -207,9 +221,13 @@ def _of_token(machine: Machine, value: Value, kind: Token) -> bool | Unknown:
     if kind.name.rpartition(".")[2] == "Callable":
         return isinstance(value, Function | Method | Native | Pure | Partial | Class | type)
     found = _ABSTRACT.get(kind.name.rpartition(".")[2])
-    if found is None or isinstance(value, Instance):
+    if found is None:
         return machine.plain(f"whether something is of '{kind.name}' is not known")
-    return isinstance(value, found)
+    if not isinstance(value, Instance) or value.payload is not None:
+        return isinstance(value.payload if isinstance(value, Instance) else value, found)
+    if value.cls.unknown is not None or any(value.cls.look_up(name) for name in ("__iter__", "__len__", "__getitem__")):
+        return machine.plain(f"whether a '{value.cls.name}' is of '{kind.name}' is not known")
+    return False
 
 
 _ABSTRACT: dict[str, tuple[type, ...]] = {
@@ -244,8 +262,14 @@ def class_of(machine: Machine, value: Value) -> Value:
         return machine.class_of(type)
     if isinstance(value, Namespace | KnownModule):
         return machine.plain("the class of a module is not known")
-    if isinstance(value, Function | Native | Pure | Method | Partial | Token):
-        return machine.plain("the class of a function is not known")
+    if isinstance(value, Partial):
+        return PARTIAL
+    if isinstance(value, Function | Method | Native | Pure | OfValue):
+        return machine.class_of(_FUNCTIONS[type(value)])
+    if isinstance(value, type):
+        return machine.class_of(type)
+    if isinstance(value, Token | Iterating):
+        return machine.plain(f"the class of {value} is not known")
     return machine.class_of(type(value))
 
 

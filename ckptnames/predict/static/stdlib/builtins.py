@@ -360,6 +360,10 @@ def _format(machine: Machine, value: Value, spec: Value = "") -> Value:
 
 @builtin("dir")
 def _dir(machine: Machine, *value: Value) -> Value:
+    if value and isinstance(value[0], KnownModule):
+        names = machine.torch.names_in(value[0].name)
+        if names:
+            return names
     return machine.plain("what 'dir' lists is not known")
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import operator
+import types
 from collections import Counter, OrderedDict, deque, namedtuple
 from collections.abc import Iterator
 
 from ckptnames.predict.static.budget import check_length
 from ckptnames.predict.static.interpreter.attributes import MISSING, get
+from ckptnames.predict.static.interpreter.classes import PARTIAL
 from ckptnames.predict.static.interpreter.items import Defaulting, hashable, is_concrete, item_of, iterator
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.interpreter.operators import apply
 from ckptnames.predict.static.signals import Raised
 from ckptnames.predict.static.stdlib.constructors import _pairs
 from ckptnames.predict.static.stdlib.table import known, pure, put
-from ckptnames.predict.static.values import Function, Instance, Names, Native, Partial, Property, Token, Value
+from ckptnames.predict.static.values import Class, Function, Instance, Names, Native, Partial, Property, Token, Value
 
 put("collections.OrderedDict", OrderedDict)
 put("typing.OrderedDict", OrderedDict)
@@ -134,11 +136,15 @@ def _accumulate(machine: Machine, values: Value, function: Value = None, *, init
 # functools
 
 
-@known("functools.partial")
-def _partial(machine: Machine, function: Value, *args: Value, **kwargs: Value) -> Value:
+def _partial(machine: Machine, cls: Class, given: list[Value], kwargs: dict[str, Value]) -> Value:
+    function, *args = given
     if isinstance(function, Partial):
         return Partial(function.function, (*function.args, *args), {**function.kwargs, **kwargs})
-    return Partial(function, args, kwargs)
+    return Partial(function, tuple(args), kwargs)
+
+
+PARTIAL.known["make"] = _partial
+put("functools.partial", PARTIAL)
 
 
 @known("functools.partialmethod")
@@ -268,4 +274,4 @@ def _proxy(machine: Machine, value: Value) -> Value:
 
 
 for _name in "FunctionType ModuleType MethodType LambdaType BuiltinFunctionType GeneratorType NoneType".split():
-    put(f"types.{_name}", Token(f"types.{_name}"))
+    put(f"types.{_name}", getattr(types, _name))

@@ -11,7 +11,7 @@ from ckptnames.predict.static.interpreter.imports import module
 from ckptnames.predict.static.interpreter.items import is_concrete
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.signals import Raised
-from ckptnames.predict.static.stdlib.table import known, put
+from ckptnames.predict.static.stdlib.table import known, put, same
 from ckptnames.predict.static.values import (
     Class,
     Context,
@@ -59,7 +59,7 @@ _PLAIN = """
 """
 
 for _name in _IDENTITIES.split():
-    put(_name, Native(_name, lambda machine, value=None, *args, **kwargs: value))
+    put(_name, Native(_name, same))
 for _name in _TOKENS.split():
     for _home in ("typing", "typing_extensions"):
         put(f"{_home}.{_name}", Token(f"typing.{_name}"))

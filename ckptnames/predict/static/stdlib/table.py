@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ckptnames.predict.static.values import Native, Pure, Value
+from ckptnames.predict.static.values import Native, Pure, Unknown, Value
+
+if TYPE_CHECKING:
+    from ckptnames.predict.static.interpreter.machine import Machine
 
 KNOWN: dict[str, Value] = {}
 """What a full name, such as ``functools.partial``, stands for."""
@@ -39,3 +42,10 @@ def pure(module: str, holder: Any, names: str) -> None:
     """Make functions of Python's own known that only compute, and cannot take long."""
     for name in names.split():
         put(f"{module}.{name}", Pure(f"{module}.{name}", getattr(holder, name)))
+
+
+def same(machine: Machine, value: Value = None, *args: Value, **kwargs: Value) -> Value:
+    """Give back what is given: what many decorators do, with arguments of their own or without."""
+    if value is None or isinstance(value, str | bool | Unknown):
+        return Native("same", lambda machine, inner: inner)
+    return value

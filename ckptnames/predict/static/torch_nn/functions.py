@@ -5,7 +5,7 @@ from __future__ import annotations
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.interpreter.spoiling import given_away
 from ckptnames.predict.static.signals import Unsure
-from ckptnames.predict.static.stdlib.table import known, put
+from ckptnames.predict.static.stdlib.table import known, put, same
 from ckptnames.predict.static.values import Class, Context, Module, Native, Tensor, Unknown, Value
 
 _INITIALISERS = """
@@ -71,7 +71,7 @@ def _context(machine: Machine, *args: Value, **kwargs: Value) -> Value:
 for _name in _CONTEXTS.split():
     put(f"torch.{_name}", Native(f"torch.{_name}", _context))
 for _name in _IDENTITIES.split():
-    put(f"torch.{_name}", Native(f"torch.{_name}", lambda machine, value=None, *args, **kwargs: value))
+    put(f"torch.{_name}", Native(f"torch.{_name}", same))
 for _name in _NOTHING.split():
     put(f"torch.{_name}", Native(f"torch.{_name}", _returns(None)))
 

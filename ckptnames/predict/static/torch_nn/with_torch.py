@@ -50,7 +50,7 @@ _MOST_NUMBERS = 4_096
 _META = torch.device("meta")
 _TOKENS = (torch.dtype, torch.device, torch.memory_format, torch.layout, torch.Generator)
 _INTERNAL = frozenset(vars(nn.Module())) - {"training"}
-_DEVICE_METHODS = frozenset({"cuda", "cpu", "xpu", "pin_memory", "contiguous", "requires_grad_", "share_memory_"})
+_DEVICE_METHODS = frozenset({"cuda", "cpu", "xpu", "pin_memory", "requires_grad_", "share_memory_"})
 _NUMBERS = frozenset({"item", "tolist", "numpy", "__int__", "__float__", "__bool__", "__index__"})
 
 
@@ -471,7 +471,8 @@ class WithTorch:
                     raise Raised(error, machine.place)
                 if isinstance(error, TypeError | ValueError | IndexError) and not _needs_numbers(error):
                     raise Raised(error, machine.place)
-                return machine.plain(f"'{full}' needs the numbers of a tensor")
+                line = str(error).partition("\n")[0][:100]
+                return machine.plain(f"'{full}' cannot be computed without the numbers of a tensor ({line})")
             return self._wrapped_real(real, inputs)
         if in_place:
             self._replaced(machine, inputs[0], result)
