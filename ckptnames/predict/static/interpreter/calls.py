@@ -139,7 +139,9 @@ def call_function(machine: Machine, function: Function, args: list[Value], kwarg
     """Run a function of the program. What it could have changed is unknown where it cannot be followed."""
     node = function.node
     if len(machine.frames) >= DEEPEST:
-        why = machine.unknown(f"the calls go deeper than the {DEEPEST} that are followed")
+        # A function that goes down into what is not known never gets to the end of it.
+        unknown = next((value for value in (*args, *kwargs.values()) if isinstance(value, Unknown)), None)
+        why = unknown or machine.unknown(f"the calls go deeper than the {DEEPEST} that are followed")
         raise TooDeep(why, node)
     names = functions.bind(machine, function, args, kwargs)
     first = args[0] if args else None

@@ -108,7 +108,7 @@ class WithTorch:
         if found is MISSING:
             if self.is_absent(full):
                 return machine.unknown(f"torch {torch.__version__} has no '{full}'")
-            return KnownModule(full)
+            return KnownModule(full) if _is_module(full) else machine.unknown(f"'{full}' is not among what is known of torch")
         return self._known(machine, found, full)
 
     def _known(self, machine: Machine, found: Any, full: str) -> Value:
