@@ -13,23 +13,28 @@ from ckptnames.errors_predict import NoModelOperand, NotALiteral, OperandSyntax,
 
 _NAME = r"(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(.*)?"
 _IN_FILE = re.compile(r"(?P<place>.+?\.py):" + _NAME, re.DOTALL)
+_AT_REVISION = re.compile(r"git:(?P<revision>.+?):(?P<model>.+\.py:.+)", re.DOTALL)
 # A single letter before the colon is a drive.
 _IN_MODULE = re.compile(r"(?P<place>[^\W\d]\w+(?:\.[^\W\d]\w*)*):" + _NAME, re.DOTALL)
 
 
 class ModelOperand(NamedTuple):
-    """A model as it was named: ``place`` is a file or a module's import path, ``call`` what stands in parentheses."""
+    """A model as it was named: ``place`` is a file or a module's import path, ``call`` what stands in parentheses.
+
+    ``revision`` is the git revision in which the file is to be read; ``""`` for the one that lies there.
+    """
 
     text: str
     place: str
     in_file: bool
     name: str
     call: str
+    revision: str = ""
 
     @property
     def uncalled(self) -> str:
         """The text without its call."""
-        return f"{self.place}:{self.name}"
+        return f"{f'git:{self.revision}:' if self.revision else ''}{self.place}:{self.name}"
 
 
 class Arguments(NamedTuple):
@@ -43,10 +48,14 @@ def model_operand(text: str) -> ModelOperand | None:
     """Read a text that names a model; ``None`` where it has another form.
 
     >>> model_operand("src/model.py:Net(depth=18)")
-    ModelOperand(text='src/model.py:Net(depth=18)', place='src/model.py', in_file=True, name='Net', call='(depth=18)')
+    ModelOperand(text='src/model.py:Net(depth=18)', place='src/model.py', in_file=True, name='Net', call='(depth=18)', revision='')
     >>> model_operand("torchvision.models:resnet18").place, model_operand("weights.pt"), model_operand(r"C:net")
     ('torchvision.models', None, None)
     """
+    at_revision = _AT_REVISION.fullmatch(text)
+    if at_revision:
+        inner = model_operand(at_revision["model"])
+        return inner._replace(text=text, revision=at_revision["revision"]) if inner is not None else None
     for form in (_IN_FILE, _IN_MODULE):
         found = form.fullmatch(text)
         if found:

@@ -168,14 +168,11 @@ def module(machine: Machine, name: str, place: Place | None) -> Value:
     if name in machine.modules:
         return machine.modules[name]
     top = name.partition(".")[0]
-    source = machine.finder.find(name) if top not in PREFERRED else None
+    if top in PREFERRED and machine.finder.find(top) is not None:
+        return KnownModule(name)
+    source = machine.finder.find(name)
     if source is None:
-        if top in sys.stdlib_module_names or is_known_module(name):
-            return KnownModule(name)
-        error = ModuleNotFoundError(f"No module named '{name}'")
-        if any(frame.guarded for frame in machine.frames):
-            raise Raised(error, place)
-        return Unknown(f"'{name}' is not installed", place)
+        return _not_found(machine, name, top, place)
     if isinstance(source, Opaque):
         return Unknown(f"'{name}' is not written in Python", place)
     above = name.rpartition(".")[0]
@@ -184,6 +181,15 @@ def module(machine: Machine, name: str, place: Place | None) -> Value:
         if name in machine.modules:
             return machine.modules[name]
     return _run(machine, source, name)
+
+
+def _not_found(machine: Machine, name: str, top: str, place: Place | None) -> Value:
+    if top in sys.stdlib_module_names:
+        return KnownModule(name)
+    if any(frame.guarded for frame in machine.frames):
+        machine.notes[f"'{name}' is not installed, and the code goes on without it ({place})"] = None
+        raise Raised(ModuleNotFoundError(f"No module named '{name}'"), place)
+    return KnownModule(name) if is_known_module(name) else Unknown(f"'{name}' is not installed", place)
 
 
 def _run(machine: Machine, source: Source, name: str) -> Namespace:

@@ -14,7 +14,9 @@ KNOWN: dict[str, Value] = {}
 """What a full name, such as ``functools.partial``, stands for."""
 MODULES: set[str] = set()
 """Modules of which something is known."""
-PREFERRED = frozenset({"numpy", "einops", "yaml", "tqdm", "wandb", "absl", "matplotlib", "cv2", "scipy", "PIL", "requests"})
+PREFERRED = frozenset(
+    "numpy einops yaml tqdm wandb absl matplotlib cv2 scipy PIL requests pandas sympy transformers".split()
+)
 """Packages that are not read, installed or not: what matters of them stands in tables, or cannot be known."""
 
 

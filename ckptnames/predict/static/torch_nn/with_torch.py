@@ -305,6 +305,10 @@ class WithTorch:
             for _, each in module.named_modules(made):
                 each.sites.update(dict.fromkeys((*each.params, *each.buffers, *each.modules), place))
 
+    def real_class(self, cls: Class) -> type[nn.Module]:
+        """Give the class of torch that a class is, or that it derives from first."""
+        return next((real for base in cls.mro for real, known in self._classes.items() if known is base), nn.Module)
+
     def as_real(self, made: Module, known: dict[int, nn.Module] | None = None) -> nn.Module:
         """Make of a module one that torch can work with: of the nearest class of torch, and without its program's code."""
         known = {} if known is None else known
@@ -312,7 +316,7 @@ class WithTorch:
             return known[id(made)]
         if made.extra is not None:
             raise Unsure(made.extra)
-        kind = next((r for c in made.cls.mro for r, k in self._classes.items() if k is c), nn.Module)
+        kind = self.real_class(made.cls)
         found = known[id(made)] = kind.__new__(kind)
         nn.Module.__init__(found)
         for name, value in made.attrs.items():
