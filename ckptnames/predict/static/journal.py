@@ -59,10 +59,13 @@ class Journal:
             self.touch(collection)
             _fill(collection, left)
 
-    def join(self, ways: list[After], why: Unknown, unsure: Callable[[Any, Unknown], None]) -> bool:
+    def join(
+        self, ways: list[After], why: Unknown, unsure: Callable[[Any, Unknown], None], *, again: bool = False
+    ) -> bool:
         """Leave what is the same in all ways; the rest is unknown. Tells whether anything came to be unknown.
 
-        ``unsure`` marks a collection of which not even the length is known.
+        ``unsure`` marks a collection of which not even the length is known. ``again`` says that this is a further round
+        of a loop: what still gets new names in it will get more of them.
         """
         changed = False
         collections = {key: way.touched[key][0] for way in ways for key in way.touched}
@@ -70,7 +73,8 @@ class Journal:
             states = [way.touched[key][2] if key in way.touched else collection for way in ways]
             before = collection.copy()
             joined = _joined(states, isinstance(collection, Names), why)
-            if joined is None:
+            grows = again and getattr(collection, "owner", None) is not None and len(joined) > len(before)
+            if joined is None or grows:
                 unsure(collection, why)
                 changed = True
                 continue

@@ -49,6 +49,10 @@ class TooDeep(Stuck):
         self.node = node
 
 
+class Endless(Stuck):
+    """A loop does not end; the function that it stands in is given up as a whole."""
+
+
 class Exhausted(Stuck):
     """The program does more than is worth following; it is given up in a line of the model that was asked for."""
 

@@ -22,7 +22,9 @@ Value = Any
 class Names(dict[str, Any]):
     """The names of a scope, a class, an object: one that is only perhaps there has an unknown value."""
 
-    __slots__ = ()
+    __slots__ = ("owner",)
+    owner: Module | None
+    """The module that has registered what is named."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +129,11 @@ class Module(Instance):
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
+
+    def __post_init__(self) -> None:
+        for names in (self.params, self.buffers, self.modules):
+            if isinstance(names, Names):
+                names.owner = self
 
 
 class Storage:

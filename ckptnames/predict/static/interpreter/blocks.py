@@ -11,7 +11,7 @@ from ckptnames.predict.static.interpreter.machine import STATEMENTS, Machine
 from ckptnames.predict.static.interpreter.scopes import leaves
 from ckptnames.predict.static.interpreter.spoiling import spoil_statement
 from ckptnames.predict.static.places import Place
-from ckptnames.predict.static.signals import Exhausted, Stuck, TooDeep, Unsure
+from ckptnames.predict.static.signals import Endless, Exhausted, Stuck, TooDeep, Unsure
 from ckptnames.predict.static.values import Unknown
 
 _NEAR_THE_ROOT = 4
@@ -51,8 +51,9 @@ def _give_up(machine: Machine, statement: ast.stmt, frame: Frame, stuck: Stuck) 
         # Given up is a line of the model that was asked for, or of one right below it, so that the rest is told.
         if len(machine.frames) > _NEAR_THE_ROOT or not machine.budget.another_try():
             raise stuck
-    elif isinstance(stuck, TooDeep) and any(f.function is not None and f.function.node is stuck.node for f in machine.frames):
-        raise stuck
-    if leaves(statement):
+    elif isinstance(stuck, TooDeep):
+        if any(frame.function is not None and frame.function.node is stuck.node for frame in machine.frames):
+            raise stuck
+    if isinstance(stuck, Endless) or leaves(statement):
         raise stuck
     spoil_statement(machine, statement, frame, stuck.why)

@@ -128,7 +128,7 @@ def either(machine: Machine, ways: Sequence[Callable[[], Value]], why: Unknown) 
 
 def perhaps_often(machine: Machine, once: Callable[[], None], why: Unknown) -> None:
     """Run what a loop does in each round, of which it is not known how many there are."""
-    for _ in range(_MOST_ROUNDS):
+    for n_rounds in range(_MOST_ROUNDS):
         outcome = tried(machine, once)
         if outcome.ends == "returns":
             raise Stuck(why)
@@ -136,7 +136,8 @@ def perhaps_often(machine: Machine, once: Callable[[], None], why: Unknown) -> N
             if any(frame.guarded for frame in machine.frames):
                 raise Stuck(why)
             return
-        if not machine.journal.join([outcome.after, After({})], why, machine.unsure):
+        ways = [outcome.after, After({})]
+        if not machine.journal.join(ways, why, machine.unsure, again=n_rounds > 0):
             return
     raise Stuck(why)
 

@@ -11,7 +11,7 @@ from ckptnames.predict.static.interpreter.branches import test
 from ckptnames.predict.static.interpreter.frames import Frame
 from ckptnames.predict.static.interpreter.machine import Machine
 from ckptnames.predict.static.interpreter.scopes import inside
-from ckptnames.predict.static.signals import Break, Continue, Return, Stuck
+from ckptnames.predict.static.signals import Break, Continue, Endless, Return, Stuck
 from ckptnames.predict.static.values import Unknown, Value
 
 
@@ -96,7 +96,7 @@ def _loop(machine: Machine, node: ast.For | ast.While, frame: Frame) -> Iterator
         except Break:
             return
     else:
-        raise Stuck(machine.unknown(f"the loop does not end within {ROUNDS:,} rounds", node, frame))
+        raise Endless(machine.unknown(f"the loop does not end within {ROUNDS:,} rounds", node, frame))
     yield from _block(machine, node.orelse, frame)
 
 

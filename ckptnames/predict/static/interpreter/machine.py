@@ -135,7 +135,11 @@ class Machine:
         return Stuck(Unknown(reason, self.place))
 
     def unsure(self, collection: Any, why: Unknown) -> None:
-        """Mark a list, dict or set: what it holds is not known any more."""
+        """Mark a list, dict or set: what it holds is not known any more; of what a module registers, open that."""
+        owner = getattr(collection, "owner", None)
+        if owner is not None:
+            self.open(owner, why, all_of_it=True)
+            return
         self._unsure.setdefault(id(collection), (collection, why))
 
     def is_unsure(self, collection: Any) -> Unknown | None:

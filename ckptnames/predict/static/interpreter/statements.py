@@ -16,7 +16,7 @@ from ckptnames.predict.static.interpreter.items import item_of, set_item
 from ckptnames.predict.static.interpreter.machine import STATEMENTS, Execute, Machine
 from ckptnames.predict.static.interpreter.matching import matches
 from ckptnames.predict.static.interpreter.operators import binary
-from ckptnames.predict.static.signals import Break, Continue, Raised, Return, Stuck, Unsure
+from ckptnames.predict.static.signals import Break, Continue, Endless, Raised, Return, Stuck, Unsure
 from ckptnames.predict.static.values import Unknown, Value
 
 
@@ -166,7 +166,7 @@ def _while_once(machine: Machine, node: ast.While, frame: Frame) -> None:
 
 def _check_rounds(machine: Machine, n_rounds: int, frame: Frame, node: ast.stmt) -> None:
     if n_rounds >= ROUNDS:
-        raise Stuck(machine.unknown(f"the loop does not end within {ROUNDS:,} rounds", node, frame))
+        raise Endless(machine.unknown(f"the loop does not end within {ROUNDS:,} rounds", node, frame))
 
 
 def _else_of_unknown(machine: Machine, node: ast.For | ast.While, frame: Frame, why: Unknown) -> None:

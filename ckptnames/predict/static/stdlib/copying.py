@@ -72,6 +72,7 @@ def _instance(machine: Machine, value: Instance, memo: dict[int, Value]) -> Valu
         for names in _IN_MODULES:
             copied = {name: _deep(machine, each, memo) for name, each in getattr(value, names).items()}
             setattr(found, names, Names(copied))
+        found.__post_init__()
     else:
         found.attrs = Names({name: _deep(machine, each, memo) for name, each in value.attrs.items()})
         found.payload = _deep(machine, value.payload, memo)
