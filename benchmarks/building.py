@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks.measure import Target, arguments, conclude
-from ckptnames.predict.building import built
+from ckptnames.prediction.building import built
 
 MODELS = """
 from torch import nn

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.made import made
-from benchmarks.measure import CKPTNAMES, Target, arguments, conclude, in_turns, median_seconds, show_times
+from benchmarks.measure import CKPTNAMES, Target, arguments, best_seconds, conclude, in_turns, show_times
 
 N_KEYS = 40
 MEGABYTE = 1_000_000
@@ -36,7 +36,7 @@ def compare(folder: Path, extension: str, megabytes: int, rounds: int) -> list[T
     settle()
     title = f"fix / (cp + sync), {extension}, {megabytes:,} MB"
     show_times(title, runs)
-    fixing, copying = (median_seconds(measured) for measured in runs.values())
+    fixing, copying = (best_seconds(measured) for measured in runs.values())
     resident = max(r.resident_bytes for r in runs["ckptnames fix"]) / MEGABYTE
     return [
         Target(title, fixing / copying, 1.15),

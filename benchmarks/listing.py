@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.made import made
-from benchmarks.measure import CKPTNAMES, Target, arguments, conclude, in_turns, median_seconds, show_times
+from benchmarks.measure import CKPTNAMES, Target, arguments, best_seconds, conclude, in_turns, show_times
 
 TORCH_LOAD = """
 import sys, torch
@@ -35,7 +35,7 @@ def compare(path: Path, script: str, *options: str, rounds: int, limit: float, t
     }
     runs = in_turns(commands, rounds)
     show_times(title, runs)
-    return Target(title, median_seconds(runs["ckptnames ls"]) / median_seconds(runs["script"]), limit)
+    return Target(title, best_seconds(runs["ckptnames ls"]) / best_seconds(runs["script"]), limit)
 
 
 def main() -> int:

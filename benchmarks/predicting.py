@@ -14,7 +14,7 @@ from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from benchmarks.measure import Target, arguments, conclude
-from ckptnames.predict.live import predict_live
+from ckptnames.prediction.live import predict_live
 
 LIMIT = 1.5
 CALLS = 10

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from ckptnames.diffs import Diff, diff
     from ckptnames.errors import CkptnamesError
     from ckptnames.fixing.fix import fix
+    from ckptnames.fixing.planning import plan
     from ckptnames.formats.reading import read
     from ckptnames.loading.remap import remap
     from ckptnames.manifest import Manifest, TensorInfo
-    from ckptnames.predict import predict
-    from ckptnames.predict.canonical import canonical
-    from ckptnames.rules import Plan, Rules, plan
+    from ckptnames.prediction import predict
+    from ckptnames.prediction.canonical import canonical
+    from ckptnames.rules import Plan, Rules
 
 __version__ = "0.1.0"
 
@@ -46,11 +47,11 @@ _HOMES = {
     "Plan": "ckptnames.rules",
     "Rules": "ckptnames.rules",
     "TensorInfo": "ckptnames.manifest",
-    "canonical": "ckptnames.predict.canonical",
+    "canonical": "ckptnames.prediction.canonical",
     "diff": "ckptnames.diffs",
     "fix": "ckptnames.fixing.fix",
-    "plan": "ckptnames.rules",
-    "predict": "ckptnames.predict",
+    "plan": "ckptnames.fixing.planning",
+    "predict": "ckptnames.prediction",
     "read": "ckptnames.formats.reading",
     "remap": "ckptnames.loading.remap",
 }

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.formats.reading import Readable
-from ckptnames.infer.containers import best_container
-from ckptnames.infer.explanation import Cause, explain
-from ckptnames.infer.obstacles import Obstacle
-from ckptnames.infer.pairing import Choice
+from ckptnames.inference.wrappers.containers import best_container
+from ckptnames.inference.wrappers.explanation import Cause, explain
+from ckptnames.inference.wrappers.obstacles import Obstacle
+from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest, TensorInfo
-from ckptnames.operands import manifest_of
+from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
 
 _MOST_NEAREST = 40
@@ -38,7 +37,7 @@ class DtypeMismatch(NamedTuple):
     target: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diff:
     """What differs between ``source`` and ``target``; ``missing`` and ``unexpected`` mean what they mean in torch."""
 
@@ -75,7 +74,10 @@ class Diff:
     def __str__(self) -> str:
         from ckptnames.report.diff import diff_text
 
-        return diff_text(self)
+        return diff_text(self).removesuffix("\n")
+
+    def __repr__(self) -> str:
+        return f"<Diff: {self.matched} matched, {len(self.missing)} missing, {len(self.unexpected)} unexpected>"
 
 
 def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -> Diff:
@@ -128,8 +130,8 @@ def _with(plain: Diff, **facts: object) -> Diff:
 def compare(source: Manifest, target: Manifest) -> Diff:
     """Compare names, shapes and dtypes as they stand."""
     missing = tuple(key for key in target if key not in source)
-    # A partial target names only what differs: a source key that it does not list is no news.
-    unexpected = tuple(key for key in source if key not in target)
+    # A partial target does not list all keys of the model: which others are unexpected is not known.
+    unexpected = () if target.partial else tuple(key for key in source if key not in target)
     shapes, dtypes, matched = [], [], 0
     for key, info in source.items():
         other = target.tensors.get(key)

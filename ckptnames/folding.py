@@ -15,11 +15,13 @@ from math import prod
 from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
-from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.slots import Item, Literal, Member, Members, written
 
 _MAX_WORDS_WIDTH = 48
 """A set of words wider than this is a wall of text, and is shown as two patterns."""
+
+_MAX_KEY = 1000
+"""A key longer than this stands alone: each of its atoms would be cut off a string of its length."""
 
 _EMPTY_KEY = '""'
 """The one key that fold can show and no rule can name."""
@@ -53,7 +55,9 @@ def fold(items: Iterable[tuple[str, Label]]) -> list[Group[Label]]:
     """
     chains = _Chains[Label]()
     boxes: list[_Box] = [(key, chains.ending_in(label), n) for n, (key, label) in enumerate(items)]
-    done: list[tuple[int, list[Group[Label]]]] = []
+    done = [(n, chains.groups(key, chain)) for key, chain, n in boxes if len(key) > _MAX_KEY]
+    if done:
+        boxes = [box for box in boxes if len(box[0]) <= _MAX_KEY]
     while boxes:
         # A chain that one box alone has joins with nothing any more; a box whose head is used up has such a chain.
         n_with = Counter(map(itemgetter(1), boxes))
@@ -73,6 +77,8 @@ def expand(pattern: str) -> Iterator[str]:
 
     Raises ``rule-syntax``, and ``ValueError`` where the pattern has slots or ``**``.
     """
+    from ckptnames.rules.pattern import Pattern  # Who folds seldom unfolds.
+
     if pattern == _EMPTY_KEY:
         return iter([""])
     return map("".join, product(*map(_texts, Pattern.parse(pattern).items)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from ckptnames.wording import counted
 
 
 class Storage(NamedTuple):
@@ -70,7 +72,7 @@ class ContainerInfo(NamedTuple):
     role: str = "weights"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Manifest(Mapping[str, TensorInfo]):
     """The ordered keys of one container, with what their header says of them.
 
@@ -94,6 +96,8 @@ class Manifest(Mapping[str, TensorInfo]):
     """The parts of a model that its source does not tell; any key there may be missing here."""
     other: Mapping[str, str] = field(default_factory=dict)
     """Entries of the container that are not tensors, each with a short description."""
+    unsafe: tuple[str, ...] = ()
+    """What the file names that a pickle can have no use for but to run something. None of it was run."""
 
     def __getitem__(self, key: str) -> TensorInfo:
         return self.tensors[key]
@@ -103,3 +107,20 @@ class Manifest(Mapping[str, TensorInfo]):
 
     def __len__(self) -> int:
         return len(self.tensors)
+
+    # What ``Mapping`` makes of the three above takes several times as long.
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.tensors
+
+    def items(self) -> ItemsView[str, TensorInfo]:
+        """Give each key with what is said of it."""
+        return self.tensors.items()
+
+    def __str__(self) -> str:
+        from ckptnames.report.ls import manifest_text
+
+        return manifest_text(self).removesuffix("\n")
+
+    def __repr__(self) -> str:
+        return f"<Manifest of {counted(len(self), 'key')}, {self.format}{f': {self.name}' if self.name else ''}>"

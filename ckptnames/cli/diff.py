@@ -9,9 +9,9 @@ import click
 
 from ckptnames.cli import exits
 from ckptnames.cli.operands import open_operand
-from ckptnames.cli.screen import out, out_json
+from ckptnames.cli.screen import out, out_json, paint, width
 from ckptnames.diffs import chosen, diff
-from ckptnames.errors import CannotRead
+from ckptnames.errors import BadUsage, CannotRead
 from ckptnames.formats.torch_error import parse_torch_error, partial_target
 from ckptnames.manifest import Manifest
 from ckptnames.report.diff import diff_json, diff_text
@@ -23,7 +23,7 @@ from ckptnames.report.diff import diff_json, diff_text
 @click.option("--error", "error_file", metavar="FILE", help="torch's own message instead of TARGET; - for stdin.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(source: str, target: str | None, error_file: str | None, as_json: bool) -> int:
-    r"""Say what differs between SOURCE and TARGET, why, and which command mends it.
+    """Say what differs between SOURCE and TARGET, why, and which command mends it.
 
     Exits 0 where nothing differs, 1 where something does, 2 where it could not run.
 
@@ -32,7 +32,8 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
     ckptnames diff trained.pt --error message.txt
     """
     if (target is None) == (error_file is None):
-        raise click.UsageError("give either TARGET or --error FILE")
+        wrong = "there is no TARGET" if target is None else "TARGET and --error FILE are both there"
+        raise BadUsage(wrong, "ckptnames diff", "give one of the two: a TARGET to compare with, or --error FILE")
     checkpoint, container = open_operand(source)
     if target is not None:
         other_checkpoint, other_container = open_operand(target)
@@ -45,7 +46,7 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
     if as_json:
         out_json(diff_json(found))
     else:
-        out(diff_text(found))
+        out(diff_text(found, width=width(), paint=paint()))
     return exits.SAME if found.same else exits.DIFFERENT
 
 

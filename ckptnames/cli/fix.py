@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 
 import click
 
@@ -10,18 +11,24 @@ from ckptnames.cli import exits
 from ckptnames.cli.operands import open_operand
 from ckptnames.cli.ordered import OrderedCommand, in_order
 from ckptnames.cli.progress import progress_bar
-from ckptnames.cli.screen import out_json, talk
-from ckptnames.errors import OptionNotSupported, PlanError
+from ckptnames.cli.screen import out_json, talk, talk_error
+from ckptnames.errors import BadUsage, OptionNotSupported, PlanError, nothing_written
 from ckptnames.fixing.edits import Add, Edit, Strip
 from ckptnames.fixing.fix import Prepared, carry_out, prepare
 from ckptnames.manifest import Manifest
 from ckptnames.report.fix import fix_json, fix_text
 from ckptnames.rules import Rules
+from ckptnames.wording import shown
 
 
-@click.command("fix", cls=OrderedCommand, short_help="Write a checkpoint again under other names.")
+@click.command(
+    "fix",
+    cls=OrderedCommand,
+    options_metavar="[OPTIONS] -o OUT",
+    short_help="Write a checkpoint again under other names.",
+)
 @click.argument("source")
-@click.option("-o", "--output", required=True, metavar="OUT", help="The file or folder to write.")
+@click.option("-o", "--output", metavar="OUT", help="The file or folder to write; required.")
 @click.option("--strip", multiple=True, metavar="PREFIX", help="Take whole leading segments off every key.")
 @click.option("--add", multiple=True, metavar="PREFIX", help="Put segments in front of every key.")
 @click.option("--rule", multiple=True, metavar="RULE", help="A rule, as in 'q_proj.** -> wq.**'.")
@@ -40,7 +47,7 @@ from ckptnames.rules import Rules
 def command(
     ctx: click.Context,
     source: str,
-    output: str,
+    output: str | None,
     strip: tuple[str, ...],
     add: tuple[str, ...],
     rule: tuple[str, ...],
@@ -56,7 +63,7 @@ def command(
     in_place: bool,
     as_json: bool,
 ) -> int:
-    r"""Write SOURCE to OUT with other names; everything else comes out as it went in.
+    """Write SOURCE to OUT with other names; everything else comes out as it went in.
 
     --strip, --add, --rule and --rules are stages in the order in which they stand; neighbouring --rule share one
     stage. With --like alone, the rules that `ckptnames diff SOURCE TARGET` finds are applied.
@@ -66,35 +73,61 @@ def command(
     ckptnames fix trained.ckpt --like model.safetensors -o renamed.ckpt
     ckptnames fix old.pt --rules old_to_new.rules --dry-run -o new.pt
     """
-    if in_place:
-        raise OptionNotSupported("--in-place", "give another output with -o, and move it over the source yourself")
-    ready: Prepared | None = None
-    try:
-        ready = prepare(
-            source,
-            _edits(in_order(ctx, "strip", "add", "rule", "rules")),
-            None if like is None else _manifest(like),
-            also=also,
-            allow=[_allowed(text) for text in allow],
-            drop_unexpected=drop_unexpected,
-        )
-        ready.plan.check()
-    except PlanError as error:
-        if as_json:
-            problems = [{"code": error.code, "message": error.message}] if ready is None else []
-            out_json(fix_json(ready.plan if ready else None, None, problems))
-        else:
-            talk(str(error))
-        return exits.INCOMPLETE
-    written = None
-    if not dry_run:
-        with progress_bar(f"writing {output}") as progress:
-            written = carry_out(ready, output, force=force, verify=verify, progress=progress)
+    with nothing_written():
+        if in_place:
+            raise OptionNotSupported("--in-place", "give another output with -o, and move it over the source yourself")
+        out = _checked(ctx, output)
+        ready = None
+        try:
+            ready = prepare(
+                source,
+                _edits(in_order(ctx, "strip", "add", "rule", "rules")),
+                None if like is None else _manifest(like),
+                also=also,
+                allow=[_allowed(text) for text in allow],
+                drop_unexpected=drop_unexpected,
+            )
+            ready.plan.check()
+            remarks = ready.remarks()
+            with progress_bar(f"writing {shown(Path(out).name)}") as progress:
+                written = carry_out(ready, out, force=force, dry_run=dry_run, verify=verify, progress=progress)
+        except PlanError as error:
+            _report_problems(error, ready, as_json)
+            return exits.INCOMPLETE
     if as_json:
-        out_json(fix_json(ready.plan, written))
+        out_json(fix_json(ready, remarks, written))
     else:
-        talk(fix_text(ready, written).removesuffix("\n"))
+        talk(fix_text(ready, remarks, written).removesuffix("\n"))
     return exits.DONE
+
+
+def _checked(ctx: click.Context, output: str | None) -> str:
+    """Refuse options that leave open what is meant, and give the output."""
+    given = ctx.params
+    if output is None:
+        raise click.MissingParameter(ctx=ctx, param=next(p for p in ctx.command.params if p.name == "output"))
+    if given["like"] is None and not any(given[name] for name in ("strip", "add", "rule", "rules")):
+        raise BadUsage(
+            "no option says what the names become",
+            ctx.command_path,
+            "give --like TARGET, --strip PREFIX, --add PREFIX, --rule RULE or --rules FILE",
+        )
+    if given["drop_unexpected"] and given["like"] is None:
+        found = "--drop-unexpected goes by what TARGET has, and there is no --like TARGET"
+        raise BadUsage(
+            found, ctx.command_path, "give --like TARGET with it, or leave keys out with --rule 'KEY -> !drop'"
+        )
+    if given["accept"]:
+        raise BadUsage(f"there is no caution '{given['accept'][0]}' to accept", ctx.command_path, "leave --accept out")
+    return output
+
+
+def _report_problems(error: PlanError, ready: Prepared | None, as_json: bool) -> None:
+    error.outcome = "Nothing was written"
+    if as_json:
+        out_json(fix_json(ready, error=error))
+    else:
+        talk_error(error)
 
 
 def _edits(given: list[tuple[str, str]]) -> list[Edit]:
@@ -118,5 +151,7 @@ def _manifest(like: str) -> Manifest:
 def _allowed(text: str) -> tuple[str, str]:
     code, mark, pattern = text.partition("=")
     if not mark:
-        raise click.BadParameter(f"'{text}' is not CODE=PATTERN, as in shape-mismatch=head.**", param_hint="--allow")
+        raise BadUsage(
+            f"'{text}' is not CODE=PATTERN", "ckptnames fix", "write it as in: --allow shape-mismatch='head.**'"
+        )
     return code, pattern

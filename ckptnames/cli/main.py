@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from ckptnames import __version__
 from ckptnames.cli import exits
-from ckptnames.cli.screen import out_json, paint, talk
+from ckptnames.cli.screen import out_json, talk, talk_error
+from ckptnames.cli.usage import usage_error
 from ckptnames.errors import BadUsage, CkptnamesError, InternalError, UnwritableStdout
+from ckptnames.formats.collecting import no_collection
+from ckptnames.wording import path_in_shell
 
 
 class Listed(NamedTuple):
@@ -61,7 +65,7 @@ class _Commands(click.Group):
 
 def _no_such_command(name: str) -> BadUsage:
     if Path(name).exists():
-        return BadUsage(f"'{name}' is no command, but a path", "ckptnames", f"try: ckptnames ls {shlex.quote(name)}")
+        return BadUsage(f"'{name}' is no command, but a path", "ckptnames", f"try: ckptnames ls {path_in_shell(name)}")
     import difflib
 
     near = difflib.get_close_matches(name, COMMANDS, n=1)
@@ -93,15 +97,16 @@ def _guarded(args: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(args)
+        with _unwinding():
+            return _run(args)
     except BrokenPipeError:
         _leave_stdout()
         return exits.BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
+        talk("interrupted")
         return exits.INTERRUPTED
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        return _failed(BadUsage(error.format_message(), context.command_path if context else "ckptnames"), args)
+        return _failed(usage_error(error, args), args)
     except CkptnamesError as error:
         return _failed(error, args)
     except Exception as error:
@@ -111,26 +116,38 @@ def _guarded(args: list[str]) -> int:
         return _failed(InternalError(error), args)
 
 
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Let a signal that ends the process do so through every ``finally``, so that nothing half-written is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _run(args: list[str]) -> int:
     # A run is short and makes hundreds of thousands of objects that live until its end: collecting finds nothing.
-    collecting = gc.isenabled()
-    gc.disable()
     try:
-        with cli.make_context("ckptnames", args) as context:
+        with no_collection(), cli.make_context("ckptnames", args) as context:
             return int(cli.invoke(context))
     except click.exceptions.Exit as done:
         return done.exit_code
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _failed(error: CkptnamesError, args: Sequence[str]) -> int:
     if "--json" in args and not isinstance(error, UnwritableStdout):
         out_json({"error": error.as_json()})
     else:
-        head, colon, rest = str(error).partition(": ")
-        talk(paint(sys.stderr)("red", head) + colon + rest)
+        talk_error(error)
     return exits.FAILED
 
 

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from ckptnames import operands
-from ckptnames.formats.reading import Opened
+from ckptnames.formats.reading import Opened, open_path
+from ckptnames.prediction.locating import model_named
 
 
 def open_operand(text: str) -> Opened:
     """Open what an operand names: a checkpoint, and the container of it that was asked for, if one was."""
+    if model_named(text) is None:
+        return open_path(text)
     with prints_on_stderr():
         return operands.open_operand(text)
 

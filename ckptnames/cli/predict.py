@@ -9,10 +9,11 @@ import click
 from ckptnames.cli import exits
 from ckptnames.cli.operands import prints_on_stderr
 from ckptnames.cli.screen import out, paint, width
-from ckptnames.operands import model_named
-from ckptnames.predict.locating import no_model, require_torch
+from ckptnames.errors import BadUsage
+from ckptnames.prediction.locating import model_named, no_model, require_torch
 
 _ALL = "*"
+_NAME = "ckptnames predict"
 
 
 @click.command("predict", short_help="The names that a model's state_dict will have, and why.")
@@ -41,9 +42,9 @@ def command(model: str | None, wrap: tuple[str, ...], explain: str | None, flat:
     if model is None and explain not in (None, _ALL):
         model, explain = explain, _ALL  # `--explain MODEL`: the model is no key.
     if model is None:
-        raise click.UsageError("give a MODEL: file.py:NAME or package.module:NAME")
+        raise BadUsage("there is no MODEL", _NAME, "name one, as in 'ckptnames predict model.py:Net'")
     if explain is not None and flat:
-        raise click.UsageError("--flat lists the keys, --explain explains them: give one of the two")
+        raise BadUsage("--flat lists the keys, and --explain explains them", _NAME, "give one of the two")
     if model_named(model) is None:
         raise no_model(model)
     require_torch(model)
@@ -54,11 +55,11 @@ def command(model: str | None, wrap: tuple[str, ...], explain: str | None, flat:
 
 
 def _answer(model: str, wrap: tuple[str, ...], explain: str | None, form: str) -> str:
-    from ckptnames.predict import predict
-    from ckptnames.predict.as_checkpoint import as_checkpoint
-    from ckptnames.predict.building import built
-    from ckptnames.predict.doctor import examine
-    from ckptnames.predict.origins import explain as explained
+    from ckptnames.prediction import predict
+    from ckptnames.prediction.as_checkpoint import as_checkpoint
+    from ckptnames.prediction.building import built
+    from ckptnames.prediction.doctor import examine
+    from ckptnames.prediction.origins import explain as explained
     from ckptnames.report.ls import ls_flat
     from ckptnames.report.predict import explain_text, predict_json, predict_text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ from typing import Any
 import click
 
 _PATIENCE_SECONDS = 1.0
+_MOST_LABEL = 40
 
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
     """Give what is to be called with the bytes done and the bytes in all; ``None`` where nobody looks on."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
     began = time.monotonic()
@@ -28,7 +30,9 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
         if not bars and time.monotonic() - began < _PATIENCE_SECONDS:
             return
         if not bars:
-            bars.append(click.progressbar(length=total, label=label, file=sys.stderr).__enter__())
+            # Of width 0: as wide as the terminal leaves it. A line that wraps would be written again and again.
+            bar = click.progressbar(length=total, label=label[:_MOST_LABEL], file=sys.stderr, width=0)
+            bars.append(bar.__enter__())
         bars[0].update(done - shown)
         shown = done
 

@@ -7,19 +7,34 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from ckptnames.errors import UnwritableStdout
+from ckptnames.errors import CkptnamesError, UnwritableStdout
 from ckptnames.report.text import WIDTH, Paint
 
 
 def out(text: str) -> None:
     """Write text to stdout, all of it or an error: ``unwritable-stdout`` where a disk is full."""
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        _write(text)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise UnwritableStdout(error.strerror or str(error)) from None
+
+
+def _write(text: str) -> None:
+    """Write text to stdout until all of it is there.
+
+    Where Python was told not to buffer, ``sys.stdout.write`` writes what fits, and leaves out the rest without a word.
+    """
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        sys.stdout.write(text)
+    else:
+        sys.stdout.flush()
+        left = memoryview(text.encode(sys.stdout.encoding, "backslashreplace"))
+        while left:
+            left = left[stream.write(left) or 0 :]
+    sys.stdout.flush()
 
 
 def out_json(data: Mapping[str, Any]) -> None:
@@ -34,6 +49,12 @@ def talk(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def talk_error(error: CkptnamesError) -> None:
+    """Write the whole text of an error to stderr."""
+    head, colon, rest = str(error).partition(": ")
+    talk(paint(sys.stderr)("red", head) + colon + rest)
+
+
 def paint(stream: TextIO | None = None) -> Paint:
     """Colour for a terminal, unless ``NO_COLOR`` is set or the terminal is a dumb one."""
     on_terminal = (stream or sys.stdout).isatty()
@@ -42,6 +63,8 @@ def paint(stream: TextIO | None = None) -> Paint:
 
 def width() -> int:
     """Tell how wide a line may be: the terminal's width, or 80 columns where there is none."""
+    if not sys.stdout.isatty():
+        return WIDTH
     import shutil
 
-    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+    return shutil.get_terminal_size((WIDTH, 24)).columns

@@ -11,6 +11,7 @@ from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
+from ckptnames.rules.ruleset import Stage
 
 
 class Strip(NamedTuple):
@@ -31,32 +32,37 @@ Edit = Strip | Add | Rules
 def rules_of_edits(edits: Sequence[Edit], source: Manifest, target: Manifest | None = None) -> Rules:
     """Put edits together in their order, each a stage of its own.
 
-    Raises ``partial-prefix`` where a prefix to strip stands on some keys only, and the rest are no keys of the target.
+    Raises ``partial-prefix`` where a prefix to strip stands on some keys only, and the rest are no keys of the target,
+    and ``rule-syntax`` for a prefix with an empty segment.
 
     >>> from ckptnames.manifest import TensorInfo
     >>> info = TensorInfo("F32", (2,), 8)
     >>> str(rules_of_edits([Strip("module.")], Manifest({"module.fc.bias": info}))).strip()
     'module.** -> **'
     """
-    stages: list[str] = []
+    stages: list[Stage] = []
     names = {key: key for key in source}
     for edit in edits:
+        rules = _rules(edit)
         if isinstance(edit, Strip):
-            _check_prefix(edit.prefix.rstrip("."), names, source, target)
-        stage = _stage(edit)
-        names = {key: after for key, before in names.items() if (after := stage(before)) is not None}
-        stages.append(str(stage).strip())
-    return Rules.parse("\n---\n".join(stages))
+            _check_prefix(edit.prefix.rstrip("."), str(rules).strip(), names, source, target)
+        names = {key: after for key, before in names.items() if (after := rules(before)) is not None}
+        stages += rules.stages
+    # Not parsed anew: each rule keeps the file and the line from where it comes.
+    return Rules(stages)
 
 
-def _stage(edit: Edit) -> Rules:
+def _rules(edit: Edit) -> Rules:
     if isinstance(edit, Rules):
         return edit
-    prefix = ".".join(quoted(segment) for segment in edit.prefix.rstrip(".").split("."))
-    return Rules.parse(f"{prefix}.** -> **" if isinstance(edit, Strip) else f"** -> {prefix}.**")
+    # An empty segment is left to the parser, which says what is wrong with it.
+    prefix = ".".join(segment and quoted(segment) for segment in edit.prefix.rstrip(".").split("."))
+    if isinstance(edit, Strip):
+        return Rules.parse(f"{prefix}.** -> **", name="--strip")
+    return Rules.parse(f"** -> {prefix}.**", name="--add")
 
 
-def _check_prefix(prefix: str, names: dict[str, str], source: Manifest, target: Manifest | None) -> None:
+def _check_prefix(prefix: str, rule: str, names: dict[str, str], source: Manifest, target: Manifest | None) -> None:
     without = [
         name
         for key, name in names.items()
@@ -66,4 +72,4 @@ def _check_prefix(prefix: str, names: dict[str, str], source: Manifest, target: 
     ]
     carriers = [name for name in names.values() if has_prefix(name, prefix)]
     if carriers and without:
-        raise PartialPrefix(source.name, prefix, carriers, without)
+        raise PartialPrefix(source.name, prefix, carriers, without, rule)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptnames.diffs import chosen, diff
-from ckptnames.errors import AmbiguousInference, CannotRename, CannotRewrite
+from ckptnames.errors import (
+    AmbiguousInference,
+    CannotRead,
+    CannotRename,
+    FileError,
+    ModelNotRewritten,
+    distrust,
+    nothing_written,
+)
 from ckptnames.fixing.edits import Edit, rules_of_edits
-from ckptnames.fixing.readback import check_names, check_places
-from ckptnames.formats.checkpoint import Checkpoint, Renames
-from ckptnames.formats.reading import Readable, open_path
-from ckptnames.formats.recognise import open_checkpoint
-from ckptnames.formats.writing import verify_payload, write
+from ckptnames.fixing.readback import read_back
+from ckptnames.fixing.renames import renames_of
+from ckptnames.formats.checkpoint import Checkpoint, Remarks, Renames
+from ckptnames.formats.file_state import check_unchanged
+from ckptnames.formats.outputs import check_output
+from ckptnames.formats.reading import open_path
+from ckptnames.formats.writing import Progress, verify_payload, write
 from ckptnames.manifest import Manifest
-from ckptnames.operands import manifest_of, model_named
+from ckptnames.operands import Readable, manifest_of
+from ckptnames.prediction.locating import model_named
 from ckptnames.rules import Pattern, Plan, Rules, plan
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes written so far and the bytes in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +37,19 @@ class Prepared:
 
     checkpoint: Checkpoint
     plan: Plan
-    also: tuple[str, ...] = ()
+    renames: Mapping[str, Renames] = field(default_factory=dict)
+    """What each container's keys become; nothing where the plan has problems or there is nothing to do."""
 
     @property
-    def renames(self) -> dict[str, Renames]:
-        """What each container's keys become."""
-        return dict.fromkeys((self.plan.source.container, *self.also), self.plan.renames)
+    def entries(self) -> dict[str, tuple[str, ...]]:
+        """The entries of the container that are not tensors and are renamed with their modules."""
+        renames = self.renames.get(self.plan.source.container, {})
+        return {key: tuple(renames[key]) for key in self.plan.source.other if tuple(renames.get(key, (key,))) != (key,)}
 
-    @property
-    def stale(self) -> tuple[tuple[str, int], ...]:
-        """Other places in the file that still speak of the old names, each with how many."""
-        return tuple(self.checkpoint.stale_names(self.renames))
+    def remarks(self) -> Remarks:
+        """Say what the renames do not reach; asked before anything is written, since it reads the source again."""
+        with _as_it_was(self.checkpoint):
+            return self.checkpoint.remarks(self.renames) if self.renames else Remarks()
 
 
 def fix(
@@ -61,11 +72,12 @@ def fix(
     keys. Where the names are right already, nothing is written. Raises ``PlanError`` where the plan has problems,
     ``FileError`` where a file cannot be read or written; then nothing is left behind.
     """
-    edits = () if rules is None else (Rules.parse(rules) if isinstance(rules, str) else rules,)
-    ready = prepare(source, edits, like, container=container, also=also, allow=allow, drop_unexpected=drop_unexpected)
-    ready.plan.check()
-    if not dry_run:
-        carry_out(ready, out, force=force, verify=verify)
+    with nothing_written():
+        edits = () if rules is None else (Rules.parse(rules) if isinstance(rules, str) else rules,)
+        ready = prepare(
+            source, edits, like, container=container, also=also, allow=allow, drop_unexpected=drop_unexpected
+        )
+        carry_out(ready, out, force=force, dry_run=dry_run, verify=verify)
     return ready.plan
 
 
@@ -81,10 +93,10 @@ def prepare(
 ) -> Prepared:
     """Plan what ``fix`` would do, from headers alone.
 
-    Raises ``partial-prefix``, ``ambiguous-inference``, ``cannot-rename``, and what reading raises.
+    Raises ``partial-prefix``, ``ambiguous-inference``, ``cannot-rename``, ``nothing-left``, and what reading raises.
     """
     if isinstance(source, str) and model_named(source):
-        raise CannotRewrite(source, "model")
+        raise ModelNotRewritten(source)
     checkpoint, named = open_path(source)
     target = None if like is None else manifest_of(like)
     manifest = chosen(checkpoint, named if container is None else container, target)
@@ -95,7 +107,8 @@ def prepare(
         allow=[(code, Pattern.parse(pattern)) for code, pattern in allow],
         drop_unexpected=drop_unexpected,
     )
-    return Prepared(checkpoint, planned, tuple(also))
+    renames = renames_of(checkpoint, planned, also) if planned.outcome == "ready" else {}
+    return Prepared(checkpoint, planned, renames)
 
 
 def _rules(edits: Sequence[Edit], source: Manifest, target: Manifest | None) -> Rules:
@@ -103,10 +116,10 @@ def _rules(edits: Sequence[Edit], source: Manifest, target: Manifest | None) -> 
         return rules_of_edits(edits, source, target)
     found = diff(source, target)
     if found.choices:
-        raise AmbiguousInference(source.name, found.choices)
+        raise AmbiguousInference(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
     if found.obstacles:
         first = found.obstacles[0]
-        raise CannotRename(source.name, first.code, first.message, first.keys, first.help)
+        raise CannotRename.by_code(first.code)(source.name, first.message, first.keys, first.help)
     return found.rules or Rules.parse("")
 
 
@@ -115,29 +128,52 @@ def carry_out(
     out: str | Path,
     *,
     force: bool = False,
+    dry_run: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
 ) -> Path | None:
-    """Write what was prepared, and give the path written; ``None`` where there is nothing to do."""
+    """Write what was prepared, and give the path written; ``None`` where there is nothing to do.
+
+    A dry run goes as far as it can without writing. Raises the problems of the plan, and what ``write`` raises.
+    """
+    ready.plan.check()
     if ready.plan.outcome == "nothing-to-do":
         return None
     checkpoint, renames = ready.checkpoint, ready.renames
-    files = checkpoint.rewritten(renames)
+    with _as_it_was(checkpoint):
+        files = checkpoint.rewritten(renames)
 
-    def read_back(written: Path) -> None:
-        copy = open_checkpoint(written)
-        check_names(checkpoint, copy, renames)
-        check_places(checkpoint, copy, renames, files)
+    out = Path(out)
+    if dry_run:
+        check_output(files, out, checkpoint.path, checkpoint.format, force)
+        return None
+
+    def check(written: Path) -> None:
+        read_back(checkpoint, renames, files, written, out)
         if verify:
-            verify_payload(files, written)
+            verify_payload(files, written, out)
 
     write(
         files,
-        Path(out),
+        out,
         source=checkpoint.path,
+        states=checkpoint.states,
         format=checkpoint.format,
-        check=read_back,
+        check=check,
         force=force,
         progress=progress,
     )
-    return Path(out)
+    return out
+
+
+@contextmanager
+def _as_it_was(checkpoint: Checkpoint) -> Iterator[None]:
+    """Read a source again: of one that is another file by now, nothing can be said but that."""
+    try:
+        yield
+    except (FileError, OSError) as error:
+        check_unchanged(checkpoint.states)
+        if isinstance(error, OSError):
+            raise CannotRead(error.filename or checkpoint.path, error.strerror or str(error)) from None
+        distrust(error, checkpoint.unsafe)
+        raise

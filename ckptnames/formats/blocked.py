@@ -59,14 +59,35 @@ _ALLOWED = {
     ),
 }
 _RUNS_CODE = re.compile(
-    r"(?:_pickle|aiohttp|asyncio|bdb|cProfile|cloudpickle|code|codeop|commands|concurrent|ctypes|dill|"
-    r"doctest|fileinput|ftplib|functools|glob|http|httpx|imaplib|importlib|io|linecache|marshal|"
-    r"multiprocessing|nt|operator|os|pdb|pickle|pip|platform|popen2|poplib|posix|profile|pty|requests|"
-    r"runpy|shelve|shutil|signal|site|smtplib|socket|socketserver|ssl|subprocess|sys|telnetlib|"
-    r"tempfile|threading|timeit|trace|types|urllib|urllib2|venv|webbrowser|xmlrpc)"
+    r"(?:_ctypes|_frozen_importlib|_frozen_importlib_external|_functools|_imp|_io|_operator|_pickle|"
+    r"_posixsubprocess|_socket|_thread|_winapi|aiohttp|asyncio|bdb|cProfile|cffi|cloudpickle|code|codeop|commands|"
+    r"compileall|concurrent|ctypes|dill|distutils|doctest|ensurepip|fileinput|ftplib|functools|glob|http|httpx|"
+    r"idlelib|imaplib|imp|importlib|io|lib2to3|linecache|marshal|modulefinder|multiprocessing|nntplib|nt|operator|"
+    r"os|paramiko|pdb|pickle|pip|pkgutil|platform|popen2|poplib|posix|profile|pty|py_compile|pydoc|requests|"
+    r"rlcompleter|runpy|setuptools|shelve|shutil|signal|site|smtplib|socket|socketserver|ssl|subprocess|sys|tarfile|"
+    r"telnetlib|tempfile|threading|timeit|trace|types|urllib|urllib2|venv|webbrowser|winreg|xmlrpc|zipapp|zipfile|"
+    r"zipimport)"
 )
-_PLAIN_CLASSES = {"io.BytesIO", "io.StringIO", "types.SimpleNamespace"}
+"""Modules of which a pickle has no use but to run something."""
+_RUNS = re.compile(
+    r"_?(?:(?:full_|unsafe_)?loads?(?:_[a-z_]+)?|load[A-Z]\w*|loadtxt|genfromtxt|fromfile|read_\w+|download\w*|open|"
+    r"run(?:_?[a-z]\w*)?|exec\w*|eval\w*|system|popen\w*|spawn\w*|import_\w+|compile_file)"
+)
+"""Functions of any module that do so, by their name."""
+_PLAIN = {
+    "_io.BytesIO",
+    "_io.StringIO",
+    "copyreg.__newobj__",
+    "copyreg.__newobj_ex__",
+    "copyreg._reconstructor",
+    "io.BytesIO",
+    "io.StringIO",
+    "torch.storage._load_from_bytes",
+    "types.SimpleNamespace",
+}
 _PLAIN_BUILTINS = {
+    "Ellipsis",
+    "NotImplemented",
     "bool",
     "bytes",
     "dict",
@@ -80,21 +101,35 @@ _PLAIN_BUILTINS = {
     "str",
     "tuple",
 }
+_RAISED = ("Error", "Exception", "Warning")
 _PLAIN_FUNCTIONS = re.compile(r"numpy\.(?:_core|core)\.multiarray\.(?:_reconstruct|scalar)|copyreg\._reconstructor")
 _NUMPY_DTYPES = (
     "import numpy; torch.serialization.add_safe_globals([numpy.dtype, *{type(numpy.dtype(c)) "
-    "for c in '?' + numpy.typecodes['AllInteger'] + numpy.typecodes['AllFloat']}])"
+    "for c in numpy.typecodes['All']}])"
 )
 
 
-def blocked(named: Iterable[Global]) -> tuple[BlockedGlobal, ...]:
+def blocked(named: Iterable[Global], filled: Iterable[Global] = ()) -> tuple[BlockedGlobal, ...]:
     """List what ``torch.load(weights_only=True)`` would stop at, each with the line that allows it where it is data.
 
+    ``filled`` are the classes whose instances get their content item by item: torch does so for its own few only, and
+    stops at the others though they are allowed.
+
     >>> blocked([Global("collections", "OrderedDict"), Global("os", "system")])
-    (BlockedGlobal(name='os.system', cure=''),)
+    (BlockedGlobal(name='os.system', cure='', runs=True),)
     """
-    names = dict.fromkeys(map(modern, named))
-    return tuple(BlockedGlobal(f"{m}.{n}", _cure(m, n)) for m, n in names if not _allowed(f"{m}.{n}"))
+    names = dict.fromkeys(map(_as_torch_reads, named))
+    incurable = set(map(_as_torch_reads, filled))
+    return tuple(
+        BlockedGlobal(f"{m}.{n}", "" if (m, n) in incurable else _cure(m, n), _is_dangerous(m, n))
+        for m, n in names
+        if not _allowed(f"{m}.{n}")
+    )
+
+
+def _as_torch_reads(named: Global) -> tuple[str, str]:
+    # torch leaves the exceptions of Python 2 where they were.
+    return (named.module, named.name) if named.module == "exceptions" else modern(named)
 
 
 def runs_code(named: Iterable[Global]) -> tuple[str, ...]:
@@ -122,9 +157,15 @@ def _allowed(path: str) -> bool:
 
 
 def _is_dangerous(module: str, name: str) -> bool:
+    path = f"{module}.{name}"
+    if path in _PLAIN or _allowed(path):
+        return False
     if module == "builtins":
-        return name not in _PLAIN_BUILTINS and not _allowed(f"builtins.{name}") and not name.endswith("Error")
-    return _RUNS_CODE.fullmatch(module.partition(".")[0]) is not None and f"{module}.{name}" not in _PLAIN_CLASSES
+        return name not in _PLAIN_BUILTINS and not name.endswith(_RAISED)
+    if module == "copyreg":
+        return True
+    last = name.rpartition(".")[2]
+    return _RUNS_CODE.fullmatch(module.partition(".")[0]) is not None or _RUNS.fullmatch(last) is not None
 
 
 def _cure(module: str, name: str) -> str:
@@ -133,20 +174,24 @@ def _cure(module: str, name: str) -> str:
         return ""
     if path == "numpy.dtype":
         return _NUMPY_DTYPES
+    if module == "exceptions":
+        return f"torch.serialization.add_safe_globals([({name}, '{path}')])"
+    # From its module by name: a package may have something else under the name of the module.
+    given = f"from {module} import {name.partition('.')[0]}; "
     if _PLAIN_FUNCTIONS.fullmatch(path):
         # numpy 2 moved these: the name in the file is what torch compares.
-        return f"import {module}; torch.serialization.add_safe_globals([({path}, '{path}')])"
+        return f"{given}torch.serialization.add_safe_globals([({name}, '{path}')])"
     if not _is_class(module, name):
         return ""
-    expression = name if module == "builtins" else path
-    allow = f"torch.serialization.add_safe_globals([{expression}])"
-    return allow if module == "builtins" else f"import {module}; {allow}"
+    return f"{'' if module == 'builtins' else given}torch.serialization.add_safe_globals([{name}])"
 
 
 def _is_class(module: str, name: str) -> bool:
     # A function that anyone may have written can do anything. Classes are told by their capital, as they are spelled.
+    if module == "builtins":
+        return name[:1].islower() or name.endswith(_RAISED)
     last = name.rpartition(".")[2].lstrip("_")
-    return last[:1].isupper() or module == "builtins" or f"{module}.{name}" in _LOWER_CASE_CLASSES
+    return last[:1].isupper() or f"{module}.{name}" in _LOWER_CASE_CLASSES
 
 
 _LOWER_CASE_CLASSES = {

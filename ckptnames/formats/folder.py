@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from ckptnames.errors import ForeignFile, NoCheckpointInFolder, SeveralCheckpoints, UnsupportedFormat
@@ -71,5 +72,11 @@ def _refuse_by_name(folder: Path, found: Survey) -> None:
         )
     if "latest_checkpointed_iteration.txt" in files or {"metadata.json", "common.pt"} <= files:
         raise UnsupportedFormat(folder, "a Megatron checkpoint", consolidate)
+    if "data.pkl" in files and "data" in found.folders:
+        raise UnsupportedFormat(
+            folder,
+            "a file of torch.save that was unpacked",
+            f"pack it again, and name that: python -m zipfile -c weights.pt {shlex.quote(str(folder))}",
+        )
     if "saved_model.pb" in files:
         raise ForeignFile(folder, "a TensorFlow SavedModel", "name the PyTorch checkpoint of the same model")

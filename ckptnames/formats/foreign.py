@@ -16,6 +16,7 @@ from ckptnames.errors import (
     UnknownBytes,
     UnsupportedFormat,
 )
+from ckptnames.formats.bare_pickle import unsafe_pickle
 from ckptnames.formats.heads import kind_of, members
 
 _OTHER_FRAMEWORK = "name the PyTorch or safetensors checkpoint of the same model"
@@ -42,6 +43,7 @@ _TENSORFLOW_TAIL = bytes.fromhex("57fb808b247547db")
 _ONNX = re.compile(rb"\x08[\x03-\x14][\x12\x1a\x22\x2a\x32\x3a\x42]")
 _FLAX = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9|\xda)", re.S)
 _TENSORFLOW_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
+_TORCH_ERROR = re.compile(r"(?:Missing|Unexpected) key\(s\) in state_dict|size mismatch for \S+: copying a param")
 _TORCH_TAR = (b"sys_info", b"pickle", b"tensors", b"storages")
 _NAMES = {
     "safetensors": "a safetensors file",
@@ -60,7 +62,8 @@ def refusal(path: Path, head: bytes, size: int) -> FileError:
         return GitLfsPointer(path, size, int(meant[1]) if meant else None)
     if _is_html(head):
         return HtmlPage(path, _title(path))
-    return _known(path, head) or _text(path, head) or UnknownBytes(path, head, size)
+    text = _text(path, head)
+    return _known(path, head) or unsafe_pickle(path, whole=bool(text)) or text or UnknownBytes(path, head, size)
 
 
 def _is_html(head: bytes) -> bool:
@@ -109,7 +112,7 @@ def _text(path: Path, head: bytes) -> PlainText | None:
     if not all(c.isprintable() or c in "\t\r\n\f\x1b" for c in text):
         return None
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return PlainText(path, f"{first:.80}")
+    return PlainText(path, f"{first:.80}", _TORCH_ERROR.search(text) is not None)
 
 
 def refused_zip(path: Path) -> FileError:

@@ -47,8 +47,10 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 def _is_json(head: bytes) -> bool:
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as Windows PowerShell redirects text
+        head = head.decode("utf-16", "ignore").encode()
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return re.match(rb'\{\s*["}]|\[\s*["\[{\]\d-]', text) is not None
+    return re.match(rb'\{\s*(?:["}]|$)|\[\s*["\[{\]\d-]', text) is not None
 
 
 def first_member(head: bytes) -> str:

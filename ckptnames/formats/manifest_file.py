@@ -47,6 +47,8 @@ def _tensor(path: Path, key: str, entry: Any) -> TensorInfo:
         _refuse(path, key, f"has the dtype {dtype!r:.60}, which safetensors does not spell so")
     if sizes is not None and not _are_sizes(sizes):
         _refuse(path, key, f"has the shape {sizes!r:.60}, not a list of sizes")
+    if sizes is not None and math.prod(sizes) >= 1 << 64:
+        _refuse(path, key, f"has the shape {sizes!r:.60}, with more elements than any file can hold")
     if n_bytes is not None and not _are_sizes([n_bytes]):
         _refuse(path, key, f"has {n_bytes!r:.60} bytes, not a number")
     shape = None if sizes is None else tuple(sizes)
@@ -56,7 +58,7 @@ def _tensor(path: Path, key: str, entry: Any) -> TensorInfo:
 
 
 def _are_sizes(value: Any) -> bool:
-    # A size is bounded, so that the product of many stays one.
+    # Bounded, so that the product of many can be taken.
     return (
         isinstance(value, list)
         and len(value) <= _MOST_DIMENSIONS

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ckptnames.errors import PickleLimit
-from ckptnames.formats.symbols import Dict, Mapping, Object
+from ckptnames.formats.symbols import Dict, Global, Mapping, Object
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import TensorInfo
 
+_GETATTR = (Global("__builtin__", "getattr"), Global("builtins", "getattr"))
 _MOST_LEVELS = 200
 _MOST_CHARACTERS = 100_000_000
 
@@ -35,6 +36,15 @@ def is_module(value: Any) -> bool:
     if type(value) is not Object or type(value.state) is not Dict:
         return False
     return all(type(value.state.get(name)) is Dict for name in ("_modules", "_parameters", "_buffers"))
+
+
+def module_of(value: Any) -> Any:
+    """Give the module that is behind a method that was pickled instead of called: ``torch.save(model.state_dict, …)``.
+
+    Any other value is given back.
+    """
+    is_method = type(value) is Object and value.callable in _GETATTR and len(value.args) == 2
+    return value.args[0] if is_method and is_module(value.args[0]) else value
 
 
 def state_dict_of(module: Object, reader: TensorReader, budget: Budget) -> dict[str, TensorInfo]:

@@ -6,21 +6,20 @@ the size of the pickle. `pickle_opcodes` has the opcodes that are not worth a pl
 
 from __future__ import annotations
 
-import gc
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from ckptnames.errors import MalformedPickle
+from ckptnames.errors import MalformedPickle, PickleCutShort
+from ckptnames.formats.collecting import no_collection
 from ckptnames.formats.pickle_opcodes import NAMES, RARE
-from ckptnames.formats.pickle_stack import LIMITS, Buffer, Limits, Machine, Malformed
+from ckptnames.formats.pickle_stack import LIMITS, Buffer, CutShort, Limits, Machine, Malformed
 from ckptnames.formats.pickle_tensors import match_tensor, read_tensor
 from ckptnames.formats.symbols import Global, PersistentId, Text
 
-__all__ = ["LIMITS", "Limits", "Reading", "no_collection", "read_pickle", "run"]
+__all__ = ["LIMITS", "Limits", "Reading", "read_pickle", "run"]
 
+_STOP = 0x2E
 _u4 = struct.Struct("<I").unpack_from
 
 
@@ -33,6 +32,8 @@ class Reading(NamedTuple):
     """Every class and function that it names, in the order in which they first come."""
     outside: tuple[PersistentId, ...]
     """Every reference to something outside, in order."""
+    filled: frozenset[Global] = frozenset()
+    """The classes of instances that get their content item by item."""
 
 
 def run(
@@ -64,34 +65,28 @@ def read_pickle(
     try:
         with no_collection():
             end = _interpret(machine)
-        return Reading(machine.stack.pop(), end, tuple(machine.globals.values()), tuple(machine.outside))
+        value = machine.stack.pop()
+        globals_ = tuple(machine.globals.values())
+        return Reading(value, end, globals_, tuple(machine.outside), frozenset(machine.filled))
     except (Malformed, LookupError, struct.error, ValueError, OverflowError) as fault:
         named = [each.path for each in machine.globals.values()]
-        raise MalformedPickle(where, _reason(machine, fault), machine.position, named) from None
+        reason = _reason(machine, fault)
+        if isinstance(reason, CutShort):
+            raise PickleCutShort(where, f"{reason}", machine.position, named) from None
+        raise MalformedPickle(where, f"{reason}", machine.position, named) from None
 
 
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Keep the garbage collector off: all that a reader makes is kept, and a third of its time would go by in vain."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _reason(machine: Machine, fault: Exception) -> str:
+def _reason(machine: Machine, fault: Exception) -> Exception | str:
     if isinstance(fault, Malformed):
-        return str(fault)
-    if machine.position >= len(machine.data):
-        return "the file ends before its STOP"
+        return fault
+    left = len(machine.data) - machine.position
+    if left < 1 or (left == 1 and isinstance(fault, IndexError) and machine.data[machine.position] != _STOP):
+        return CutShort("it ends before its STOP")
     opcode = NAMES.get(machine.data[machine.position], "an opcode")
     if isinstance(fault, KeyError):
         return f"{opcode} asks for a value that was never kept"
     if isinstance(fault, struct.error):
-        return f"the file ends inside {opcode}"
+        return CutShort(f"it ends inside {opcode}")
     if isinstance(fault, IndexError):
         return f"{opcode} needs more values than there are"
     return f"{opcode} holds what it cannot mean: {fault}"

@@ -100,6 +100,7 @@ def _extend(machine: Machine, members: list[Any]) -> None:
     if isinstance(target, list):
         target.extend(members)
     elif isinstance(target, Object):
+        machine.note_filled(target)
         if target.elements is None:
             target.elements = []
         target.elements.extend(members)

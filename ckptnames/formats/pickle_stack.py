@@ -17,6 +17,9 @@ class Limits(NamedTuple):
     opcodes: int = 16_000_000
     pickle_bytes: int = 512 << 20
     integer_bytes: int = 1024
+    names: int = 10_000
+    """Different classes and functions. A checkpoint names some dozens."""
+    name_characters: int = 4096
     traced_characters: int = 256 << 20
     """Strings that a traced run may copy where the pickle repeats one that it kept."""
 
@@ -28,6 +31,10 @@ class Malformed(Exception):
     """The bytes do not make a pickle, for the reason given."""
 
 
+class CutShort(Malformed):
+    """The bytes end where the pickle goes on."""
+
+
 class Machine:
     """The stack, marks and memo of one run."""
 
@@ -35,6 +42,7 @@ class Machine:
         "copied",
         "data",
         "end",
+        "filled",
         "globals",
         "limits",
         "marks",
@@ -60,12 +68,13 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.globals: dict[tuple[str, str], Global] = {}
         self.outside: list[PersistentId] = []
+        self.filled: set[Global] = set()
         self.copied = 0
 
     def refuse_length(self, end: int) -> NoReturn:
         """Say why the pickle cannot reach ``end``: the file is cut short, or the pickle is beyond its limit."""
         if end > len(self.data):
-            raise Malformed(f"it needs {end - self.start} bytes, {len(self.data) - self.start} are there")
+            raise CutShort(f"it needs {end - self.start:,} bytes, {len(self.data) - self.start:,} are there")
         raise PickleLimit(self.where, "bytes", self.limits.pickle_bytes, end - self.start)
 
     def refuse_opcodes(self) -> NoReturn:
@@ -113,6 +122,11 @@ class Machine:
         """Give the one global of that name."""
         known = self.globals.get((module, name))
         if known is None:
+            if len(self.globals) >= self.limits.names:
+                raise PickleLimit(self.where, "names of classes", self.limits.names, len(self.globals) + 1)
+            if len(module) + len(name) > self.limits.name_characters:
+                limit = self.limits.name_characters
+                raise PickleLimit(self.where, "characters in the name of a class", limit, len(module) + len(name))
             known = ORDERED_DICT if (module, name) == ("collections", "OrderedDict") else Global(module, name)
             self.globals[module, name] = known
         return known
@@ -149,7 +163,14 @@ class Machine:
         target = self.stack[-1]
         if not isinstance(target, Mapping):
             raise Malformed(f"items are put into {described(target)}")
+        if isinstance(target, Object):
+            self.note_filled(target)
         return target
+
+    def note_filled(self, target: Object) -> None:
+        """Note the class of an instance that gets its content item by item, as a ``defaultdict`` does."""
+        if isinstance(target.cls, Global):
+            self.filled.add(target.cls)
 
 
 def described(value: Any) -> str:

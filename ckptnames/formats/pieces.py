@@ -44,6 +44,15 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
     return out
 
 
+def first_difference(one: bytes | memoryview, other: bytes | memoryview) -> int:
+    """Tell where two strings of bytes part.
+
+    >>> first_difference(b"abc", b"abd"), first_difference(b"ab", b"abc")
+    (2, 2)
+    """
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 def length(piece: Piece) -> int:
     """Count the bytes that a piece will write."""
     return len(piece) if isinstance(piece, bytes) else piece.length

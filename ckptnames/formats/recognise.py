@@ -10,6 +10,7 @@ from typing import Any
 
 from ckptnames.errors import CannotRead, FileError, JsonWithoutTensors, NoSuchPath, SpecialFile
 from ckptnames.formats.checkpoint import Checkpoint
+from ckptnames.formats.file_state import state_of
 from ckptnames.formats.heads import is_torch_zip, kind_of, promised, read_head
 
 _FAMILIES = {"torch-zip": "torch", "torch-legacy": "torch", "manifest": "json"}
@@ -30,6 +31,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     >>> open_checkpoint(Path("fixtures/example/model.safetensors")).format
     'safetensors'
     """
+    if "\0" in str(path):
+        raise CannotRead(path, "no path holds a NUL character")
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -40,27 +43,32 @@ def open_checkpoint(path: Path) -> Checkpoint:
             raise SpecialFile(path, _special(mode))
         return _open_json_or_weights(path)
     except FileNotFoundError as error:
-        raise _no_such_path(Path(error.filename or path)) from None
+        raise no_such_path(Path(error.filename or path)) from None
     except OSError as error:
         raise CannotRead(error.filename or path, error.strerror or str(error)) from None
 
 
 def open_weights(path: Path, file: str = "") -> Checkpoint:
     """Open a file that is to hold tensors, as a shard does. ``file`` goes before the names of its storages."""
+    state = state_of(path)
+    return replace(_noted(_open_weights(path, file)), states={path: state})
+
+
+def _open_weights(path: Path, file: str) -> Checkpoint:
     head = read_head(path)
     kind = kind_of(head)
     if kind == "safetensors":
         from ckptnames.formats.safetensors_file import open_safetensors
 
-        return _noted(open_safetensors(path, file))
+        return open_safetensors(path, file)
     if kind == "zip" and is_torch_zip(path, head):
         from ckptnames.formats.torch_zip import open_torch_zip
 
-        return _noted(open_torch_zip(path))
+        return open_torch_zip(path)
     if kind in ("torch-legacy", "pickle"):
         from ckptnames.formats.torch_legacy import open_torch_legacy
 
-        return _noted(open_torch_legacy(path))
+        return open_torch_legacy(path)
 
     from ckptnames.formats.foreign import refusal, refused_zip
 
@@ -130,7 +138,7 @@ def _noted(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, notes=(*checkpoint.notes, f"named {path.suffix}, but is {title}"))
 
 
-def _no_such_path(path: Path) -> NoSuchPath:
+def no_such_path(path: Path) -> NoSuchPath:
     """Find the first part of the path that does not exist, and names there that are spelled like it."""
     import difflib
 
@@ -143,8 +151,10 @@ def _no_such_path(path: Path) -> NoSuchPath:
         there = sorted(each.name for each in missing.parent.iterdir())
     except OSError:
         there = []
-    near = difflib.get_close_matches(missing.name, there, n=3)
-    return NoSuchPath(path, missing, [str(missing.parent / name) for name in near])
+    near = difflib.get_close_matches(missing.name, there, n=3, cutoff=0.7)
+    alike = [difflib.SequenceMatcher(None, name, missing.name).ratio() for name in near]
+    best = [name for name, ratio in zip(near, alike, strict=True) if ratio > alike[0] - 0.1]
+    return NoSuchPath(path, missing, [str(missing.parent / name) for name in best])
 
 
 def _special(mode: int) -> str:

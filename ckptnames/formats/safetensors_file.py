@@ -73,20 +73,21 @@ class SafetensorsFile(Checkpoint):
                 header[name] = {**entry, "data_offsets": offsets[name]}
         return {Path(): merged([header_bytes(header), *pieces])}
 
-    def _names(self, planned: Renames) -> tuple[dict[str, list[str]], dict[str, str]]:
-        """Give the new names of each tensor, and the new names that only the metadata has."""
+    def _names(self, planned: Renames) -> tuple[dict[str, list[str]], dict[str, dict[str, str]]]:
+        """Give the new names of each tensor, and for each name that only the metadata has what it becomes there."""
         names = {key: list(planned.get(key, (key,))) for key in self.header if key != METADATA}
+        taken = self._plain_metadata()
+        aliases: dict[str, dict[str, str]] = {}
+        for alias, kept in self.aliases.items():
+            aliases[alias] = {}
+            for name in planned.get(alias, (alias,)):
+                if names[kept] and name not in taken:
+                    aliases[alias][name] = names[kept][0]
+                else:
+                    names[kept].append(name)
         for key, given in names.items():
             if METADATA in given:
                 raise ReservedName(self.path, key, METADATA)
-        taken = self._plain_metadata()
-        aliases: dict[str, str] = {}
-        for alias, kept in self.aliases.items():
-            for name in planned.get(alias, (alias,)):
-                if names[kept] and name not in taken:
-                    aliases[name] = names[kept][0]
-                else:
-                    names[kept].append(name)
         return names, aliases
 
     def _plain_metadata(self) -> set[str]:
@@ -112,12 +113,12 @@ class SafetensorsFile(Checkpoint):
         return offsets, pieces
 
     def _metadata(
-        self, metadata: Mapping[str, str], aliases: Mapping[str, str], names: Mapping[str, list[str]]
+        self, metadata: Mapping[str, str], aliases: Mapping[str, Mapping[str, str]], names: Mapping[str, list[str]]
     ) -> dict[str, str]:
-        made = {name: text for name, text in metadata.items() if name not in self.aliases}
-        if SHARDING in made:
-            made[SHARDING] = _renamed_sharding(made[SHARDING], names)
-        return {**made, **aliases}
+        made: dict[str, str] = {}
+        for name, text in metadata.items():
+            made |= aliases.get(name, {name: _renamed_sharding(text, names) if name == SHARDING else text})
+        return made
 
 
 def _renamed_sharding(text: str, names: Mapping[str, list[str]]) -> str:

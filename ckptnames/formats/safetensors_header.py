@@ -20,7 +20,8 @@ from ckptnames.errors import (
     UnknownDtype,
     WrongByteCount,
 )
-from ckptnames.formats.strict_json import RepeatedName, parsed, without_collection
+from ckptnames.formats.collecting import no_collection
+from ckptnames.formats.strict_json import RepeatedName, parsed
 from ckptnames.manifest import Storage, TensorInfo
 
 METADATA = "__metadata__"
@@ -122,7 +123,7 @@ def tensors_of(path: Path, header: Header, start: int, size: int, file: str = ""
 
     ``file`` goes before the names of the storages. Raises ``corrupt-checkpoint``.
     """
-    with without_collection():
+    with no_collection():
         tensors, end = _tensors(path, header, start, file)
     if end != size:
         _refuse_coverage(path, tensors, start, size)
@@ -161,9 +162,11 @@ def _facts(path: Path, key: str, entry: Header) -> tuple[str, tuple[int, ...], i
     dtype, sizes = entry["dtype"], entry["shape"]
     if type(dtype) is not str or type(sizes) is not list or not all(type(s) is int and s >= 0 for s in sizes):
         _refuse_entry(path, key, entry)
+    if max(sizes, default=0) > _MAX_SIZE:
+        raise TensorTooLarge(path, key, dtype, sizes, "has a size that no 64 bits can hold")
     bits = BITS.get(dtype)
     if bits is None:
-        raise UnknownDtype(path, key, dtype, list(BITS))
+        raise UnknownDtype(path, key, dtype, ("F32", "F16", "BF16", "I64"))
     shape = tuple(sizes)
     if any(math.prod(shape[:n]) * (bits if n == len(shape) else 1) > _MAX_SIZE for n in range(1, len(shape) + 1)):
         raise TensorTooLarge(path, key, dtype, shape, "has more elements than any file can hold")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ckptnames.errors import DuplicateKey, IndexMismatch, MissingShard
-from ckptnames.formats.checkpoint import Checkpoint, Container, Renames, ties_of
+from ckptnames.formats.checkpoint import Checkpoint, Container, Remarks, Renames, ties_of
+from ckptnames.formats.configs import old_names
 from ckptnames.formats.pieces import Piece, Slice
 from ckptnames.formats.recognise import open_weights
 from ckptnames.formats.safetensors_file import SafetensorsFile
 from ckptnames.formats.strict_json import Document, laid_out
-from ckptnames.formats.survey import files_beside, weight_map_of
+from ckptnames.formats.survey import files_beside, survey, weight_map_of
 from ckptnames.manifest import ContainerInfo, Storage, TensorInfo
+from ckptnames.wording import counted
 
 _MARK = ":"  # No shard of an index has it in its name.
 
@@ -51,9 +53,27 @@ class FolderCheckpoint(Checkpoint):
                 files[Path(file)] = shard.rewritten(self._renames_of(shard, renames))[Path()]
         if self.index is not None:
             name, document = self.index
-            planned = renames.get("", {})
+            planned = renames.get(self.containers[0].info.name, {})
             files[Path(name)] = [laid_out(_renamed_index(document.value, planned, self), document.text)]
         return files
+
+    def remarks(self, renames: Mapping[str, Renames]) -> Remarks:
+        """Say what a rewriting under these names does not reach, in the folder and in its only file."""
+        inner = self._only.remarks(renames) if self._only else Remarks()
+        copied = files_beside(self.folder, self._own())
+        configs = old_names(self.folder, copied, renames.get(self.containers[0].info.name, {}))
+        return inner._replace(configs=tuple(configs), not_copied=tuple(_left(self.folder, {*copied, *self._own()})))
+
+    def check_place(self, name: str) -> None:
+        """Raise ``no-such-container`` where the only file has nothing at the name, or there are several."""
+        if self._only:
+            self._only.check_place(name)
+        else:
+            self.container(name)
+
+    @property
+    def _only(self) -> Checkpoint | None:
+        return next(iter(self.shards.values())) if len(self.shards) == 1 else None
 
     def _own(self) -> tuple[str, ...]:
         return (*self.shards, self.index[0]) if self.index else tuple(self.shards)
@@ -62,12 +82,24 @@ class FolderCheckpoint(Checkpoint):
         if len(self.shards) == 1:
             return renames
         planned, chosen = renames.get("", {}), shard.containers[0]
-        return {chosen.info.name: {key: planned[key] for key in chosen.tensors if key in planned}}
+        here = (*chosen.tensors, *chosen.other)
+        return {chosen.info.name: {key: planned[key] for key in here if key in planned}}
 
     def _is_emptied(self, shard: Checkpoint, renames: Mapping[str, Renames]) -> bool:
+        # Without an index, the numbers of the shards say how many there are.
+        if self.index is None:
+            return False
         planned = renames.get("", {})
         keys = shard.containers[0].tensors
         return len(self.shards) > 1 and bool(keys) and not any(planned.get(key, (key,)) for key in keys)
+
+
+def _left(folder: Path, copied: set[str]) -> Iterator[str]:
+    """Name what stands in the folder and is not copied; hidden folders are nobody's checkpoint."""
+    found = survey(folder)
+    above = {str(parent) for file in copied for parent in Path(file).parents}
+    yield from (name for name in found.files if name not in copied)
+    yield from (f"{name}/" for name in found.folders if name not in above and not name.startswith("."))
 
 
 def open_shards(
@@ -82,15 +114,17 @@ def open_shards(
     where = folder / index[0] if index else path
     absent = [name for name in names if not (folder / name).is_file()]
     if absent:
-        keys = sum(file in absent for file in weight_map.values()) if index else None
+        lost = set(absent)
+        keys = sum(file in lost for file in weight_map.values()) if index else None
         raise MissingShard(where, absent, len(names), keys)
     shards = {name: open_weights(folder / name, f"{name}{_MARK}") for name in names}
     tensors, found = _merged(where, shards, weight_map)
     # One shard keeps its containers; several are one dict by the word of their index.
+    only = next(iter(shards.values())) if len(shards) == 1 else None
     containers = (
-        next(iter(shards.values())).containers
-        if len(shards) == 1
-        else (Container(ContainerInfo("", len(tensors)), tensors, ties=_ties(shards.values())),)
+        only.containers
+        if only
+        else (Container(ContainerInfo("", len(tensors)), tensors, _entries(shards.values()), _ties(shards.values())),)
     )
     formats = dict.fromkeys("safetensors" if isinstance(s, SafetensorsFile) else "torch" for s in shards.values())
     return FolderCheckpoint(
@@ -101,6 +135,8 @@ def open_shards(
         tuple((f"{name}: {at}", what) for name, shard in shards.items() for at, what in shard.contents),
         tuple(dict.fromkeys(chain.from_iterable(shard.blocked for shard in shards.values()))),
         (*notes, *found, *(f"{name}: {note}" for name, shard in shards.items() for note in shard.notes)),
+        minor=only.minor if only else (),
+        states={path: state for shard in shards.values() for path, state in shard.states.items()},
         folder=folder,
         shards=shards,
         index=index,
@@ -118,6 +154,8 @@ def open_single(folder: Path, name: str, notes: tuple[str, ...]) -> FolderCheckp
         inner.contents,
         inner.blocked,
         (*notes, *inner.notes),
+        minor=inner.minor,
+        states=inner.states,
         folder=folder,
         shards={name: inner},
     )
@@ -140,7 +178,8 @@ def _merged(
         raise IndexMismatch(where, absent)
     extra = [key for key in tensors if key not in weight_map] if weight_map else []
     ordered = {key: tensors[key] for key in chain(weight_map, extra)} if weight_map else tensors
-    note = f"{len(extra)} keys are in the shards but not in the index: {', '.join(extra[:3])}"
+    are = "is" if len(extra) == 1 else "are"
+    note = f"{counted(len(extra), 'key')} {are} in the shards but not in the index: {', '.join(extra[:3])}"
     return ordered, (note + (", …" if len(extra) > 3 else ""),) if extra else ()
 
 
@@ -157,7 +196,11 @@ def _tensors(file: str, shard: Checkpoint) -> Mapping[str, TensorInfo]:
     }
 
 
-def _ties(shards: Any) -> tuple[tuple[str, ...], ...]:
+def _entries(shards: Iterable[Checkpoint]) -> dict[str, str]:
+    return {key: what for shard in shards for key, what in shard.containers[0].other.items()}
+
+
+def _ties(shards: Iterable[Checkpoint]) -> tuple[tuple[str, ...], ...]:
     chosen = [shard.containers[0] for shard in shards]
     return tuple(chain.from_iterable(ties_of(c.tensors.items()) if c.ties is None else c.ties for c in chosen))
 

@@ -1,16 +1,15 @@
-"""JSON that is what it seems: every name once, no constant that JSON does not have, and bounded."""
+"""JSON that is what it seems: every name once, no number that is none, and bounded."""
 
 from __future__ import annotations
 
-import gc
 import json
+import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ckptnames.errors import DuplicateKey, MalformedJson
+from ckptnames.formats.collecting import no_collection
 
 MAX_BYTES = 100_000_000
 
@@ -39,12 +38,12 @@ def read_document(path: Path, gzipped: bool = False) -> Document:
     if len(raw) > MAX_BYTES:
         raise MalformedJson(path, f"it has more than {MAX_BYTES:,} bytes")
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode(json.detect_encoding(raw))
         return Document(parsed(text), text)
     except RepeatedName as error:
         raise DuplicateKey(path, error.name) from None
     except UnicodeDecodeError as error:
-        raise MalformedJson(path, f"byte {error.start} is not UTF-8") from None
+        raise MalformedJson(path, f"byte {error.start} is not {error.encoding.upper()}") from None
     except ValueError as error:
         raise MalformedJson(path, f"{error}") from None
 
@@ -78,22 +77,15 @@ def parsed(text: str, unique: bool = True) -> Any:
     ckptnames.formats.strict_json.RepeatedName: the name 'a' stands twice in one object
     """
     try:
-        with without_collection():
-            return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique if unique else None)
+        with no_collection():
+            return json.loads(
+                text,
+                parse_constant=_no_number,
+                parse_float=_finite,
+                object_pairs_hook=_unique if unique else None,
+            )
     except RecursionError:
         raise ValueError("its values are nested too deep") from None
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Build many objects that form no cycle: the collector would walk all of them again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,8 +99,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _no_constant(name: str) -> NoReturn:
+def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"the number {digits:.40} is too large")
+    return number
 
 
 def laid_out(value: Any, like: str) -> bytes:

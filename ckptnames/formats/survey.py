@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ckptnames.errors import InvalidIndex, UnsafePath
+from ckptnames.errors import DuplicateKey, InvalidIndex, MalformedJson, UnsafePath
 from ckptnames.formats.heads import is_torch_zip, kind_of, read_head
 from ckptnames.formats.strict_json import Document, read_document
+from ckptnames.wording import counted
 
+_INDEX = re.compile(r"(?P<of_weights>.*\.(?:safetensors|bin))?.*\.index(?:\.[^.]+)?\.json")
+"""``model.safetensors.index.json``, and ``model.safetensors.index.fp16.json`` of a variant."""
 _NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<extension>\.safetensors|\.bin)")
 _TRAINER_STATE = re.compile(
-    r"training_args\.bin|(?:optimizer|scheduler|lr_scheduler|scaler)(?:[._-].*)?\.(?:pt|pth|bin|pkl|safetensors)"
-    r"|rng_state.*|random_states_.*"
+    r"training_args\.bin"
+    r"|(?:optimizer|scheduler|lr_scheduler|scaler|sampler|dl_state_dict)(?:[._-].*)?\.(?:pt|pth|bin|pkl|safetensors)"
+    r"|rng_state.*|random_states_.*|custom_checkpoint_.*\.pkl"
 )
-_ADAPTER = re.compile(r"adapter_model\..*")
+_ADAPTER = re.compile(r"(?:adapter_model|pytorch_lora_weights)\..*")
 LEFTOVER = ".ckptnames-"
 """In the name of what is being written, until it is put in place."""
 _NAMED_AS_WEIGHTS = re.compile(r".*\.safetensors|(?:pytorch_model|model)\b.*\.(?:bin|pt|pth|ckpt)")
@@ -46,17 +50,18 @@ class Survey(NamedTuple):
 def survey(folder: Path) -> Survey:
     """Tell the checkpoints of a folder apart. The state of a trainer (``optimizer.pt``, ``training_args.bin``) is none.
 
-    Raises what a malformed index raises.
+    Raises what a malformed index of weights raises.
     """
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_file(), entry.is_dir()) for entry in entries)
     files = tuple(name for name, is_file, _ in listed if is_file and LEFTOVER not in name)
-    found = [_indexed(folder, name) for name in files if name.endswith(".index.json")]
+    found = [_indexed(folder, index) for name in files if (index := _INDEX.fullmatch(name))]
     claimed = {file for each in found if each is not None for file in each.files}
     found += _numbered([name for name in files if name not in claimed])
     claimed |= {file for each in found if each is not None for file in each.files}
     for name in files:
-        if name not in claimed and not _TRAINER_STATE.fullmatch(name):
+        # A hidden file is not meant: what macOS leaves beside a file is named like it, after a dot.
+        if name not in claimed and not name.startswith(".") and not _TRAINER_STATE.fullmatch(name):
             found.append(_single(folder, name))
     candidates = sorted((each for each in found if each is not None), key=lambda each: each.what.startswith(_UNKNOWN))
     return Survey(
@@ -67,8 +72,14 @@ def survey(folder: Path) -> Survey:
     )
 
 
-def _indexed(folder: Path, name: str) -> Candidate | None:
-    document = read_document(folder / name)
+def _indexed(folder: Path, index: re.Match[str]) -> Candidate | None:
+    name = index[0]
+    try:
+        document = read_document(folder / name)
+    except (DuplicateKey, MalformedJson):
+        if index["of_weights"]:
+            raise
+        return None  # an index of something else, perhaps, and none of JSON
     if not isinstance(document.value, dict) or "weight_map" not in document.value:
         return None
     return candidate_of_index(folder / name, document)
@@ -80,21 +91,23 @@ def candidate_of_index(path: Path, document: Document) -> Candidate:
     Raises ``invalid-index``, and ``unsafe-path`` where it points outside its folder.
     """
     shards = tuple(dict.fromkeys(weight_map_of(path, document).values()))
-    return Candidate(path.name, (path.name, *shards), f"an index of {_counted(len(shards), 'file')}", document)
+    return Candidate(path.name, (path.name, *shards), f"an index of {counted(len(shards), 'file')}", document)
 
 
 def weight_map_of(path: Path, document: Document) -> dict[str, str]:
-    """Give the keys of an index, each with its file, once every file is a plain path below the folder."""
+    """Give the keys of an index, each with its file, once every file is a path below the folder; ``./a`` is ``a``."""
     weight_map: Any = document.value["weight_map"]
     if not isinstance(weight_map, dict) or not weight_map:
         raise InvalidIndex(path, "has no keys in its 'weight_map'")
     for key, file in weight_map.items():
         if not isinstance(file, str) or not file:
             raise InvalidIndex(path, f"gives {file!r:.60} as the file of '{key}'")
+    plain: dict[str, str] = {}
     for file in set(weight_map.values()):
         if file.startswith("/") or "\0" in file or ".." in re.split(r"[/\\]", file) or ":" in file:
             raise UnsafePath(path, file)
-    return weight_map
+        plain[file] = PurePosixPath(file).as_posix()
+    return {key: plain[file] for key, file in weight_map.items()}
 
 
 def _numbered(names: list[str]) -> list[Candidate | None]:
@@ -105,7 +118,7 @@ def _numbered(names: list[str]) -> list[Candidate | None]:
         if match:
             sets.setdefault((match["stem"], match["n"], match["extension"]), []).append(name)
     return [
-        Candidate(there[0], shards_of(there[0]), f"one of {_counted(int(n), 'shard')} without an index")
+        Candidate(there[0], shards_of(there[0]), f"one of {counted(int(n), 'shard')} without an index")
         for (_, n, _), there in sets.items()
     ]
 
@@ -157,7 +170,3 @@ def folders_with_weights(folder: Path) -> list[str]:
         if n >= _MOST_FOLDERS or len(found) == 3:
             break
     return found
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ckptnames.errors import NotATorchError
+from ckptnames.errors import IncompleteTorchError, NotATorchError
 from ckptnames.manifest import Manifest, TensorInfo
 
 Shape = tuple[int, ...]
@@ -41,7 +41,9 @@ def parse_torch_error(text: str, name: str = "") -> TorchComplaint:
     unexpected, cut_unexpected = _listed(_UNEXPECTED, plain)
     mismatched = dict(_mismatches(plain))
     if not (missing or unexpected or mismatched):
-        raise NotATorchError(name, len(text.splitlines()))
+        lines = text.splitlines()
+        first = next((line.strip() for line in lines if line.strip()), "")
+        raise NotATorchError(name, len(lines), f"{first:.80}" if first.isprintable() else "")
     model = _MODEL.search(plain)
     return TorchComplaint(
         missing, unexpected, mismatched, model[1] if model else "", name, cut_missing or cut_unexpected
@@ -54,20 +56,31 @@ def partial_target(source: Manifest, complaint: TorchComplaint) -> Manifest:
     A source key that torch did not complain of is in the model with the same shape, but only where the message is
     whole and speaks of this very source: the keys that torch found unexpected stand in it, the missing ones do not.
 
+    The manifest is partial where it has not all keys of the model.
+
     >>> source = Manifest({"a": TensorInfo("F32", (2,)), "b": TensorInfo("F32", (2,))})
     >>> list(partial_target(source, TorchComplaint(missing=("c",), unexpected=("b",))))
     ['a', 'c']
+
+    Raises ``incomplete-torch-error`` where the message names no key that the model has.
     """
     tensors: dict[str, TensorInfo] = {}
     unexpected = set(complaint.unexpected)
-    for key, info in source.items() if _speaks_of(complaint, source) else ():
+    is_whole = _speaks_of(complaint, source)
+    for key, info in source.items() if is_whole else ():
         if key not in unexpected:
-            tensors[key] = TensorInfo(info.dtype, info.shape, info.nbytes)
+            # torch converts dtypes without a word: that of the model is not known.
+            tensors[key] = TensorInfo(None, info.shape)
     for key, (_, shape) in complaint.mismatched.items():
         tensors[key] = TensorInfo(None, shape)
     for key in complaint.missing:
         tensors.setdefault(key, TensorInfo(None, None))
-    return Manifest(tensors, name=complaint.name, format="torch-error", partial=True)
+        # Batch norms make this counter in silence where the loaded dict tells no version, and do not call it missing.
+        if key.endswith(".running_var"):
+            tensors.setdefault(f"{key.removesuffix('running_var')}num_batches_tracked", TensorInfo("I64", ()))
+    if not tensors:
+        raise IncompleteTorchError(complaint.name, len(complaint.unexpected))
+    return Manifest(tensors, name=complaint.name, format="torch-error", partial=not is_whole)
 
 
 def _speaks_of(complaint: TorchComplaint, source: Manifest) -> bool:

@@ -6,39 +6,30 @@ storage is the number of its elements in eight bytes, then its bytes, without ga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from pickle import dumps
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ckptnames.errors import (
-    FileError,
-    LegacyCutShort,
-    MalformedLegacy,
-    MalformedPickle,
-    NotWrittenByTorch,
-    StorageNotThere,
-    UnsafePickle,
-)
-from ckptnames.formats import symbols
-from ckptnames.formats.blocked import runs_code
-from ckptnames.formats.checkpoint import Checkpoint, Renames
-from ckptnames.formats.containers import attributes
+from ckptnames.errors import LegacyCutShort, MalformedLegacy, StorageNotThere
+from ckptnames.formats.bare_pickle import first_pickle, refusal_of
+from ckptnames.formats.checkpoint import Renames
+from ckptnames.formats.collecting import no_collection
 from ckptnames.formats.contents import describe
-from ckptnames.formats.pickle_machine import Reading, no_collection, read_pickle
+from ckptnames.formats.pickle_machine import Reading, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece, Slice, merged
-from ckptnames.formats.symbols import Dict, Global, Object, PersistentId
+from ckptnames.formats.symbols import Dict, Global, PersistentId
 from ckptnames.formats.torch_dtypes import STORAGES
-from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
-from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
+from ckptnames.formats.torch_pickle import inside, mapped, naming, protocol_note, refuse_protocol_0
+from ckptnames.formats.torch_rewrite import TorchFile, rewritten_pickle
 from ckptnames.formats.torch_tensors import TensorReader
 from ckptnames.manifest import Storage
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _LENGTH_BYTES = 8
-_MOST_SHOWN = 50
 
 
 class Sections(NamedTuple):
@@ -53,7 +44,7 @@ _NOWHERE = Sections(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class TorchLegacy(Checkpoint):
+class TorchLegacy(TorchFile):
     """A file of ``torch.save`` before torch 1.6."""
 
     sections: Sections = _NOWHERE
@@ -76,13 +67,15 @@ class TorchLegacy(Checkpoint):
         # torch asks every storage of the list to be in some tensor.
         pieces.append(dumps([storage.name for storage in kept], protocol=2))
         pieces += [Slice(path, s.position - _LENGTH_BYTES, s.nbytes + _LENGTH_BYTES) for s in kept]
-        return {Path(): merged(pieces)}
+        # What was written behind it, perhaps by a second torch.save, is not for us to leave out.
+        end = _end(storages, at.storages)
+        return {Path(): merged([*pieces, Slice(path, end, n_bytes - end)])}
 
-    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
-        """Say where else in the file strings are keys that the renames change."""
+    def read_again(self) -> tuple[Any, TensorReader]:
+        """Give what the pickle says, and the reader of its tensors."""
         with mapped(self.path) as data:
             value = read_pickle(data, self.sections.object, where=f"{self.path}").value
-            return stale_names(self, value, _reader(self.path, self._storages(data)), renames)
+            return value, _reader(self.path, self._storages(data))
 
     def _storages(self, data: Buffer) -> dict[str, Storage]:
         reading = read_pickle(data, self.sections.object, where=f"{self.path}")
@@ -96,13 +89,23 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
     ``unsafe-pickle``, ``pickle-limit``.
     """
     with no_collection(), mapped(path) as data:
-        position, little_endian = _header(path, data)
-        where = f"{path}, its object"
-        reading = read_pickle(data, position, where=where)
-        keys = read_pickle(data, reading.end, where=f"{path}, its list of storages")
-        storages = _storages(path, data, reading, keys)
-        found = inside(path, reading, _reader(path, storages))
-        notes = (*found.notes, *protocol_note(bytes(data[position : position + 2])), *little_endian)
+        head = _header(path, data)
+        position = head[-1].end
+        reading = read_pickle(data, position, where=f"{path}, its object")
+        refuse_protocol_0(path, reading)
+        with naming(*head, reading):
+            keys = read_pickle(data, reading.end, where=f"{path}, its list of storages")
+        with naming(*head, reading, keys):
+            storages = _storages(path, data, reading, keys)
+        # torch runs all five pickles: what any of them names counts.
+        named = tuple(chain.from_iterable(each.globals for each in (*head, reading, keys)))
+        found = inside(path, reading._replace(globals=named), _reader(path, storages))
+        notes = (
+            *found.notes,
+            *protocol_note(bytes(data[position : position + 2])),
+            *_order_of_bytes(head[-1]),
+            *_bytes_after(storages, keys.end, len(data)),
+        )
         return TorchLegacy(
             path,
             "torch-legacy",
@@ -111,51 +114,34 @@ def open_torch_legacy(path: Path) -> TorchLegacy:
             found.contents,
             found.blocked,
             notes,
-            Sections(position, reading.end, keys.end),
+            minor=found.minor,
+            sections=Sections(position, reading.end, keys.end),
         )
 
 
-def _header(path: Path, data: Buffer) -> tuple[int, tuple[str, ...]]:
-    """Read the three pickles before the object; give where that starts, and a note on the order of bytes."""
-    magic = _first(path, data)
+def _header(path: Path, data: Buffer) -> tuple[Reading, ...]:
+    """Read the three pickles before the object: magic number, protocol, what machine wrote it."""
+    magic = first_pickle(path, data)
     if magic.value != MAGIC:
-        raise _no_checkpoint(path, magic)
+        raise refusal_of(path, magic)
     protocol = read_pickle(data, magic.end, where=f"{path}, its protocol")
     if protocol.value != 1001:
         raise MalformedLegacy(path, f"its protocol is {describe(protocol.value)}, not 1001")
-    system = read_pickle(data, protocol.end, where=f"{path}, its system")
+    return magic, protocol, read_pickle(data, protocol.end, where=f"{path}, its system")
+
+
+def _order_of_bytes(system: Reading) -> tuple[str, ...]:
     little = system.value.get("little_endian") if isinstance(system.value, Dict) else True
-    return system.end, () if little in (True, None) else ("its numbers are big-endian",)
+    return () if little in (True, None) else ("its numbers are big-endian",)
 
 
-def _first(path: Path, data: Buffer) -> Reading:
-    try:
-        return read_pickle(data, where=f"{path}")
-    except MalformedPickle as fault:
-        if not fault.named:
-            raise
-        # joblib and others mix bytes of their own into the pickle: up to there it says what it is of.
-        raise _refusal(path, fault.named, "a pickle of something else", []) from None
+def _bytes_after(storages: Mapping[str, Storage], start: int, n_bytes: int) -> tuple[str, ...]:
+    end = _end(storages, start)
+    return (f"the file goes on behind its last storage: bytes {end:,}..{n_bytes:,}",) if n_bytes > end else ()
 
 
-def _no_checkpoint(path: Path, reading: Reading) -> FileError:
-    """Compose the error for a pickle that is not the magic number of torch."""
-    value = reading.value
-    entries = (
-        [*value.items, *(attributes(value) if isinstance(value, Object) else ())]
-        if isinstance(value, symbols.Mapping)
-        else []
-    )
-    contents = [f"{key}  {describe(entry)}" for key, entry in entries[:_MOST_SHOWN] if isinstance(key, str)]
-    named = [each.path for each in reading.globals]
-    return _refusal(path, named, f"a pickle of {describe(value)}", contents)
-
-
-def _refusal(path: Path, named: Sequence[str], what: str, contents: Sequence[str]) -> FileError:
-    dangerous = runs_code([Global(*name.rpartition(".")[::2]) for name in named])
-    if dangerous:
-        return UnsafePickle(path, dangerous)
-    return NotWrittenByTorch(path, what, contents or [f"it names '{name}'" for name in named])
+def _end(storages: Mapping[str, Storage], start: int) -> int:
+    return max((storage.position + storage.nbytes for storage in storages.values()), default=start)
 
 
 def _storages(path: Path, data: Buffer, reading: Reading, keys: Reading) -> dict[str, Storage]:

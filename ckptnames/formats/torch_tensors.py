@@ -23,8 +23,10 @@ _Geometry = tuple[tuple[int, ...], tuple[int, ...], int, int, Any, Any]
 """Shape, strides, number of elements, how far the last one is from the first; and the objects that said so."""
 
 _INTEGER = {int}
-_MOST_DIMENSIONS = 64
+_MOST_DIMENSIONS = 1000
 _MOST_WRAPPERS = 16
+_NEARLY_PLAIN = 14
+"""How deep the parts of a sparse tensor are said to be: several parts that have several parts would multiply."""
 _INT64 = 1 << 63
 
 
@@ -103,7 +105,7 @@ class TensorReader:
             if len(shape) != len(steps):
                 raise _NotATensor
             reach = sum(map(mul, shape, steps)) - sum(steps) + 1
-            known = self._geometries[id(size), id(strides)] = (shape, steps, prod(shape), reach, size, strides)
+            known = self._geometries[id(size), id(strides)] = (shape, steps, _count(shape), reach, size, strides)
         return known
 
 
@@ -135,6 +137,13 @@ def sizes(value: Any) -> tuple[int, ...]:
     return value
 
 
+def _count(shape: tuple[int, ...]) -> int:
+    """Count elements; torch does so in 64 bits."""
+    if (n_elements := prod(shape)) >= _INT64:
+        raise _NotATensor
+    return n_elements
+
+
 def _view(view: Any, itemsize: int) -> tuple[int, int]:
     """Give where a piece of a legacy storage starts, in elements, and the byte of the storage at which it ends."""
     if type(view) is not tuple or len(view) != 3 or type(view[1]) is not int or type(view[2]) is not int or view[1] < 0:
@@ -147,11 +156,6 @@ def _dtype(value: Any) -> tuple[str, int]:
     if found is None:
         raise _NotATensor
     return found
-
-
-def _without_storage(dtype: tuple[str, int], size: Any, nbytes: int | None = None) -> TensorInfo:
-    shape = sizes(size)
-    return TensorInfo(dtype[0], shape, prod(shape) * dtype[1] if nbytes is None else nbytes)
 
 
 def _tensor(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:  # noqa: ARG001
@@ -180,12 +184,12 @@ def _from_type(reader: TensorReader, value: Object, key: str, depth: int) -> Ten
 
 def _meta(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:  # noqa: ARG001
     dtype, shape, strides = _dtype(value.args[0]), sizes(value.args[1]), sizes(value.args[2])
-    return TensorInfo(dtype[0], shape, prod(shape) * dtype[1], strides)
+    return TensorInfo(dtype[0], shape, _count(shape) * dtype[1], strides)
 
 
 def _wrapper(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:  # noqa: ARG001
     dtype, shape, strides = _dtype(value.args[1]), sizes(value.args[2]), sizes(value.args[3])
-    return TensorInfo(dtype[0], shape, prod(shape) * dtype[1], strides)
+    return TensorInfo(dtype[0], shape, _count(shape) * dtype[1], strides)
 
 
 def _sparse(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:
@@ -193,10 +197,13 @@ def _sparse(reader: TensorReader, value: Object, key: str, depth: int) -> Tensor
     if type(parts) is not tuple or len(parts) not in (3, 4):
         raise _NotATensor
     compressed = type(parts[2]) is Object and rebuild_of(parts[2]) is not None
+    depth = max(depth, _NEARLY_PLAIN)
     tensors = [reader.part(part, key, depth) for part in parts[: 3 if compressed else 2]]
     nbytes = sum(part.nbytes or 0 for part in tensors)
     values = tensors[-1]
-    return TensorInfo(values.dtype, sizes(parts[3 if compressed else 2]), nbytes)
+    shape = sizes(parts[3 if compressed else 2])
+    _count(shape)
+    return TensorInfo(values.dtype, shape, nbytes)
 
 
 def _nested(reader: TensorReader, value: Object, key: str, depth: int) -> TensorInfo:
@@ -222,7 +229,8 @@ def _from_numpy(reader: TensorReader, value: Object, key: str, depth: int) -> Te
     state = value.args[0].state if type(value.args[0]) is Object else None
     if type(state) is not tuple:
         raise _NotATensor
-    return _without_storage(_dtype(value.args[1]), state[1])
+    dtype, shape = _dtype(value.args[1]), sizes(state[1])
+    return TensorInfo(dtype[0], shape, _count(shape) * dtype[1])
 
 
 _REBUILDS: dict[str, Rebuild] = {

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ckptnames.errors import StorageNotThere, UnsupportedFormat
 from ckptnames.formats import zip_edit
-from ckptnames.formats.checkpoint import Checkpoint, Renames
-from ckptnames.formats.pickle_machine import LIMITS, no_collection, read_pickle
+from ckptnames.formats.checkpoint import Renames
+from ckptnames.formats.collecting import no_collection
+from ckptnames.formats.pickle_machine import LIMITS, read_pickle
 from ckptnames.formats.pickle_stack import Buffer
 from ckptnames.formats.pieces import Piece
-from ckptnames.formats.torch_pickle import inside, mapped, protocol_note
-from ckptnames.formats.torch_rewrite import rewritten_pickle, stale_names
+from ckptnames.formats.torch_pickle import inside, mapped, protocol_note, refuse_protocol_0
+from ckptnames.formats.torch_rewrite import TorchFile, rewritten_pickle
 from ckptnames.formats.torch_tensors import TensorReader
-from ckptnames.formats.zip_directory import Directory, Entry, read_directory, read_record
+from ckptnames.formats.zip_directory import STORED, Directory, Entry, read_directory, read_record
 from ckptnames.manifest import Storage
 
 _PICKLE = "/data.pkl"
@@ -25,7 +27,7 @@ _MOST_ALIGNMENT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class TorchZip(Checkpoint):
+class TorchZip(TorchFile):
     """A zip archive that ``torch.save`` wrote."""
 
     directory: Directory | None = None
@@ -53,13 +55,13 @@ class TorchZip(Checkpoint):
             pieces = zip_edit.rewritten(self.path, data, self.directory, replaced, dropped, self._alignment(data))
         return {Path(): pieces}
 
-    def stale_names(self, renames: Mapping[str, Renames]) -> list[tuple[str, int]]:
-        """Say where else in the file strings are keys that the renames change."""
+    def read_again(self) -> tuple[Any, TensorReader]:
+        """Give what the pickle says, and the reader of its tensors."""
         assert self.directory is not None
-        reader = tensor_reader(self.path, self.directory, self.folder)
         with mapped(self.path) as data:
             pickle = read_record(data, self.pickle, LIMITS.pickle_bytes, self.path)
-        return stale_names(self, read_pickle(pickle, where=f"{self.path}").value, reader, renames)
+        reader = tensor_reader(self.path, self.directory, self.folder)
+        return read_pickle(pickle, where=f"{self.path}").value, reader
 
     def _alignment(self, data: Buffer) -> int:
         assert self.directory is not None
@@ -81,10 +83,20 @@ def open_torch_zip(path: Path) -> TorchZip:
         order = directory.entries.get(f"{folder}/byteorder")
         byteorder = read_record(data, order, 16, path) if order else b"little"
         reading = read_pickle(pickle, where=f"{path}, {folder}{_PICKLE}")
+        refuse_protocol_0(path, reading)
         found = inside(path, reading, tensor_reader(path, directory, folder))
     notes = (*found.notes, *protocol_note(pickle), *(_BIG_ENDIAN if byteorder == b"big" else ()))
     return TorchZip(
-        path, "torch-zip", directory.n_bytes, found.containers, found.contents, found.blocked, notes, directory, folder
+        path,
+        "torch-zip",
+        directory.n_bytes,
+        found.containers,
+        found.contents,
+        found.blocked,
+        notes,
+        minor=found.minor,
+        directory=directory,
+        folder=folder,
     )
 
 
@@ -99,7 +111,8 @@ def tensor_reader(path: Path, directory: Directory, folder: str) -> TensorReader
         entry = entries.get(prefix + key)
         if entry is None or entry.size < nbytes:
             raise StorageNotThere(f"{path}", key, nbytes, entry and entry.size)
-        return Storage(key, entry.start, nbytes)
+        # An archive that was packed anew may be compressed: then other bytes stand there, and fewer.
+        return Storage(key, entry.start, nbytes if entry.method == STORED else entry.packed)
 
     return TensorReader(locate, f"{path}")
 

@@ -5,6 +5,7 @@ Python's ``zipfile`` refuses records whose CRC was switched off, as torch can wr
 
 from __future__ import annotations
 
+import re
 from struct import Struct, error
 from typing import NamedTuple
 
@@ -72,11 +73,7 @@ def read_directory(data: Buffer, where: object) -> Directory:
 
 def _end_of_archive(data: Buffer, where: object) -> tuple[int, int, int, int]:
     """Give the number of records, the size and offset of the directory, and the position where it ends."""
-    tail_start = max(0, len(data) - _MAX_COMMENT - _END.size)
-    at = bytes(data[tail_start:]).rfind(b"PK\5\6")
-    if at < 0 or tail_start + at + _END.size > len(data):
-        raise ZipCutShort(where, len(data))
-    end = tail_start + at
+    end = _end_record(data, where)
     *_, count, size, offset, _comment = _END.unpack_from(data, end)
     if end >= _LOCATOR64.size and bytes(data[end - _LOCATOR64.size : end - _LOCATOR64.size + 4]) == b"PK\6\7":
         end64 = end - _LOCATOR64.size - _END64.size
@@ -85,6 +82,17 @@ def _end_of_archive(data: Buffer, where: object) -> tuple[int, int, int, int]:
         *_, count, size, offset = _END64.unpack_from(data, end64)
         end = end64
     return count, size, offset, end
+
+
+def _end_record(data: Buffer, where: object) -> int:
+    """Find the end record: the last one whose comment goes to the end of the file, else the last one that is whole."""
+    start = max(0, len(data) - _MAX_COMMENT - _END.size)
+    tail = bytes(data[start:])
+    whole = [match.start() for match in re.finditer(b"PK\5\6", tail) if match.start() + _END.size <= len(tail)]
+    if not whole:
+        raise ZipCutShort(where, len(data))
+    fitting = [at for at in whole if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail)]
+    return start + (fitting or whole)[-1]
 
 
 def _entries(data: Buffer, raw: bytes, count: int, prefix: int, limit: int, where: object) -> dict[str, Entry]:

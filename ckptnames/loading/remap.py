@@ -8,8 +8,7 @@ from typing import Any
 
 from ckptnames.diffs import diff
 from ckptnames.errors import AmbiguousInference
-from ckptnames.formats.reading import Readable
-from ckptnames.operands import manifest_of
+from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.module_paths import renamed_modules
 
@@ -34,7 +33,7 @@ def remap(
         if target is not None:
             found = diff(source, target)
             if found.choices:
-                raise AmbiguousInference(source.name, found.choices)
+                raise AmbiguousInference(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
             rules = found.rules or rules
     plan(source, rules, target).check()
     names = {key: rules.targets(key) for key in state_dict}

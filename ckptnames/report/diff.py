@@ -2,68 +2,97 @@
 
 from __future__ import annotations
 
-import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
-from ckptnames.errors import shown
 from ckptnames.folding import fold
-from ckptnames.infer.explanation import Cause
+from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.manifest import Manifest
-from ckptnames.report.text import columns, counted, shape_text
-from ckptnames.rules import Rules
+from ckptnames.report.remedy import remedy
+from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.wording import counted, either, not_run, shape_text, shown
 
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
 
 
-def diff_text(diff: Diff) -> str:
+def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
     """Say on one screen what differs, why, and what mends it."""
-    return "\n".join(_lines(diff)) + "\n"
-
-
-def _lines(diff: Diff) -> Iterator[str]:
-    yield f"source  {_described(diff.source)}"
-    yield f"target  {_described(diff.target)}"
-    yield ""
-    if diff.same:
-        yield f"Nothing differs: {counted(diff.matched, 'key')}, the same names, shapes and dtypes."
-        return
-    yield from _causes(diff)
-    for obstacle in diff.obstacles:
-        yield f"No rename mends this: {obstacle.message}."
-        yield from _patterns((key, "") for key in obstacle.keys)
-        yield f"  help: {obstacle.help}"
-        yield ""
-    left = diff.after_rules or diff
-    yield from _left(left)
-    yield from _commands(diff)
+    blocks = [
+        [f"source  {_described(diff.source)}", f"target  {_described(diff.target)}", *_unsafe(diff, paint)],
+        *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
 
 
 def _described(manifest: Manifest) -> str:
     where = shown(manifest.name) or "(in memory)"
     container = f"#{shown(manifest.container)}" if manifest.container else ""
-    partial = ", as far as the error message tells" if manifest.partial else ""
-    return f"{where}{container}  {counted(len(manifest), 'key')}{partial}"
+    told = ", as far as the message tells" if manifest.format == "torch-error" else ""
+    return f"{where}{container}  {counted(len(manifest), 'key')}{told}"
 
 
-def _causes(diff: Diff) -> Iterator[str]:
+def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
+    for side, manifest in (("source", diff.source), ("target", diff.target)):
+        if manifest.unsafe:
+            yield f"{paint('yellow', 'note:')} {side}: {shown(not_run(manifest.unsafe))}"
+
+
+def _nothing(diff: Diff) -> list[str]:
+    same = "the same names and shapes" if _is_told(diff) else "the same names, shapes and dtypes"
+    return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}."]
+
+
+def _is_told(diff: Diff) -> bool:
+    """Tell whether the target is what an error message tells, which has no dtypes."""
+    return diff.target.format == "torch-error"
+
+
+def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
+    yield _causes(diff, paint)
+    for obstacle in diff.obstacles:
+        keys = _patterns(((key, "") for key in obstacle.keys), width)
+        yield [paint("bold", "No rename mends this."), _sentence(obstacle.message), *keys]
+        yield [f"help: {obstacle.help}"]
+    left = diff.after_rules or diff
+    if not (diff.choices or (diff.obstacles and not left.matched)):
+        yield from _left(diff, left, width)
+    yield from _remedy(diff, paint)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{shown(text[1:])}."
+
+
+def _causes(diff: Diff, paint: Paint) -> Iterator[str]:
     if diff.choices:
-        yield f"{len(diff.choices)} copies in the source fit equally well; names cannot tell which one you want:"
-        rows = [(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _copy_kind(c.strip)) for c in diff.choices]
-        yield from columns(rows)
-        yield ""
+        n = len(diff.choices)
+        yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
+        yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
     for cause in diff.causes:
-        yield cause_text(cause)
+        yield paint("bold", cause_text(cause))
     if diff.rules is not None and not diff.causes:
-        yield "Under the given rules:"
-        yield from (f"  {line}" for line in str(diff.rules).strip().splitlines())
+        yield paint("bold", "Under the given rules:")
+        yield from (f"  {shown(line)}" for line in str(diff.rules).strip().splitlines())
     if diff.rules is None and not diff.choices and not diff.obstacles and (diff.missing or diff.unexpected):
-        yield "No wrapper or prefix explains the difference in names."
-    if diff.causes or diff.rules is not None:
-        yield ""
+        yield from _unexplained(diff, paint)
+
+
+def _unexplained(diff: Diff, paint: Paint) -> Iterator[str]:
+    if not diff.matched and not diff.shape_mismatch:
+        yield paint("bold", "The two have no key in common, under any prefix.")
+        n_alike = (_shapes_of(diff.source) & _shapes_of(diff.target)).total()
+        yield f"By shape, {n_alike:,} of {counted(len(diff.target), 'target key')} have a counterpart in the source."
+    elif diff.droppable >= {*diff.missing, *diff.unexpected}:
+        yield paint("bold", "The weights have the same names: only buffers that carry no weights differ.")
+    else:
+        yield paint("bold", "No wrapper or prefix explains the difference in names.")
+
+
+def _shapes_of(manifest: Manifest) -> Counter[tuple[int, ...]]:
+    return Counter(info.shape for info in manifest.values() if info.shape is not None)
 
 
 def cause_text(cause: Cause) -> str:
@@ -75,53 +104,56 @@ def cause_text(cause: Cause) -> str:
     return f"{cause.n_keys:,} of {counted(cause.n_source, 'key')}: {shown(cause.words)}"
 
 
-def _copy_kind(prefix: str) -> str:
+def _kind(prefix: str) -> str:
     words = prefix.lower().replace(".", "_").split("_")
     return "(an averaged copy)" if "ema" in words else ""
 
 
-def _left(diff: Diff) -> Iterator[str]:
-    if diff.same:
-        yield f"After that nothing differs: all {counted(diff.matched, 'key')} match in name, shape and dtype."
-        yield ""
+def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
+    then = "After that " if diff.after_rules else ""
+    if left.same and diff.target.partial:
+        yield [f"After that {_all_match(left.matched, ' that the message names')}; it does not name all."]
         return
-    yield f"{counted(diff.matched, 'key')} match in name and shape. What differs:"
-    yield ""
-    weights = [key for key in diff.missing if key not in diff.droppable]
-    buffers = [key for key in (*diff.missing, *diff.unexpected) if key in diff.droppable]
-    extra = [key for key in diff.unexpected if key not in diff.droppable]
-    yield from _section("missing: in the target only", [(key, _facts(diff.target, key)) for key in weights])
-    yield from _section("unexpected: in the source only", [(key, _facts(diff.source, key)) for key in extra])
-    yield from _section("another shape (source, target)", [(m.key, _shapes(m)) for m in diff.shape_mismatch])
-    yield from _section("another dtype (source, target)", [(m.key, _dtypes(m)) for m in diff.dtype_mismatch])
-    yield from _section(
-        "buffers that carry no weights", [(key, "missing" if key in diff.target else "unexpected") for key in buffers]
+    if left.same:
+        alike = "name and shape" if _is_told(diff) else "name, shape and dtype"
+        yield [f"After that nothing differs: {_all_match(left.matched)} in {alike}."]
+        return
+    match = "matches" if left.matched == 1 else "match"
+    yield [f"{then}{counted(left.matched, 'key')} {match} in name and shape. What differs:"]
+    weights = [key for key in left.missing if key not in left.droppable]
+    extra = [key for key in left.unexpected if key not in left.droppable]
+    buffers = [key for key in (*left.missing, *left.unexpected) if key in left.droppable]
+    sides = [(key, "missing" if key in left.target else "unexpected") for key in buffers]
+    sections = (
+        ("missing: in the target only", [(key, _facts(left.target, key)) for key in weights]),
+        ("unexpected: in the source only", [(key, _facts(left.source, key)) for key in extra]),
+        ("another shape (source, target)", [(m.key, _shapes(m)) for m in left.shape_mismatch]),
+        ("another dtype (source, target)", [(m.key, _dtypes(m)) for m in left.dtype_mismatch]),
+        ("buffers that carry no weights", sides),
     )
-    near = [(missing, other) for missing, other in diff.nearest.items() if missing in weights]
+    for title, items in sections:
+        if items:
+            yield [f"{title}: {counted(len(items), 'key')}", *_patterns(items, width)]
+    near = [(f"  {shown(key)}", shown(other)) for key, other in left.nearest.items() if key in weights]
     if near:
-        yield "spelled most alike (not a proof):"
-        yield from columns([(f"  {shown(missing)}", f"{shown(other)}") for missing, other in near[:_MOST_LINES]])
-        yield ""
+        yield ["spelled most alike (not a proof):", *columns(near[:_MOST_LINES], width=width)]
 
 
-def _section(title: str, items: list[tuple[str, str]]) -> Iterator[str]:
-    if items:
-        yield f"{title}: {counted(len(items), 'key')}"
-        yield from _patterns(items)
-        yield ""
+def _all_match(n: int, which: str = "") -> str:
+    return f"the one key{which} matches" if n == 1 else f"all {counted(n, 'key')}{which} match"
 
 
-def _patterns(items: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _patterns(items: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
     groups = fold(items)
     rows = [(f"  {shown(g.pattern)}", g.label, f"×{g.n_keys}" if g.n_keys > 1 else "") for g in groups[:_MOST_LINES]]
-    yield from columns(rows)
+    yield from columns(rows, width=width)
     if len(groups) > _MOST_LINES:
-        yield f"  … and {sum(g.n_keys for g in groups[_MOST_LINES:]):,} more keys"
+        yield f"  … and {counted(sum(g.n_keys for g in groups[_MOST_LINES:]), 'more key')}"
 
 
 def _facts(manifest: Manifest, key: str) -> str:
     info = manifest[key]
-    return f"{shape_text(info.shape)} {info.dtype or ''}".strip()
+    return "" if info[:2] == (None, None) else f"{shape_text(info.shape)} {info.dtype or ''}".strip()
 
 
 def _shapes(mismatch: ShapeMismatch) -> str:
@@ -132,85 +164,15 @@ def _dtypes(mismatch: DtypeMismatch) -> str:
     return f"{mismatch.source}, {mismatch.target}"
 
 
-def _commands(diff: Diff) -> Iterator[str]:
-    if diff.obstacles or not diff.source.name:
-        return
-    if diff.source.format == "model" and diff.target.format != "model" and diff.target.name:
-        yield "The source is a model, and no file to write again; the checkpoint's names are mended by what this says:"
-        yield f"  {shlex.join(['ckptnames', 'diff', diff.target.name, diff.source.name])}"
-        return
-    for command in fix_commands(diff):
-        yield f"  {command}"
-    after = diff.after_rules
-    if diff.rules is not None and after is not None:
-        rules = str(diff.rules).strip()
-        argument = f"rules={rules!r}" if len(rules) < 80 else f"like={diff.target.name!r}"
-        yield from ("", "or in Python", "")
-        yield f"  model.load_state_dict(ckptnames.remap(state_dict, {argument}))"
-    if after is not None and not after.settled:
-        yield ""
-        yield from _hints(after)
-
-
-def _hints(after: Diff) -> Iterator[str]:
-    if any(key not in after.droppable for key in after.missing):
-        yield "The target's missing keys stay unfilled: --like refuses to write until they are mapped or allowed."
-    if after.shape_mismatch:
-        pattern = fold((m.key, "") for m in after.shape_mismatch)[0].pattern
-        yield f"To leave out what has another shape: --allow shape-mismatch={shlex.quote(pattern)}"
-    if any(key not in after.droppable for key in after.unexpected):
-        yield "Unexpected keys stay in the file; --drop-unexpected leaves them out."
-
-
-def fix_commands(diff: Diff) -> list[str]:
-    """Give the ``ckptnames fix`` commands that carry the rules out, shell-quoted: one, or one for each rival copy."""
-    if diff.source.format == "model":
-        return []
-    if diff.choices:
-        return [
-            _command(diff, ["--rule", f"{c.strip}.** -> {c.add + '.' if c.add else ''}**", "--drop-unexpected"])
-            for c in diff.choices
-        ]
-    if diff.rules is None:
-        return []
-    return [_command(diff, edit_flags(diff.rules) or [])]
-
-
-def _command(diff: Diff, flags: list[str]) -> str:
-    source = PurePath(diff.source.name)
-    operand = str(source)
-    default = diff.source.containers[0].name if diff.source.containers else ""
-    if diff.source.container != default:
-        operand += f"#{diff.source.container}"
-    like = ["--like", diff.target.name] if diff.target.name and not diff.target.partial else []
-    out = str(source.with_name(f"{source.stem}.fixed{source.suffix}"))
-    return shlex.join(["ckptnames", "fix", operand, *flags, *like, "-o", out])
-
-
-def edit_flags(rules: Rules) -> list[str] | None:
-    """Spell rules as flags of ``fix``, or ``None`` where two stages of general rules would run into one.
-
-    >>> edit_flags(Rules.parse("module.** -> **"))
-    ['--strip', 'module']
-    """
-    flags: list[str] = []
-    for stage in str(rules).strip().split("\n---\n"):
-        lines = stage.splitlines()
-        before, after = lines[0].split(" -> ", 1) if len(lines) == 1 else ("", "")
-        if after == "**" and _is_literal(before.removesuffix(".**")):
-            flags += ["--strip", before.removesuffix(".**")]
-        elif before == "**" and _is_literal(after.removesuffix(".**")):
-            flags += ["--add", after.removesuffix(".**")]
-        elif flags[-2:-1] == ["--rule"]:
-            return None
-        else:
-            for line in lines:
-                flags += ["--rule", line]
-    return flags
-
-
-def _is_literal(pattern: str) -> bool:
-    return bool(pattern) and not any(mark in pattern for mark in '*{}"?')
+def _remedy(diff: Diff, paint: Paint) -> Iterator[list[str]]:
+    found = remedy(diff)
+    if found.lead:
+        yield [found.lead]
+    if found.commands:
+        yield [f"  {paint('cyan', command)}" for command in found.commands]
+    if found.python:
+        yield ["or in Python" if found.commands else "In Python"]
+        yield [f"  {paint('cyan', found.python)}"]
 
 
 def diff_json(diff: Diff) -> Mapping[str, Any]:
@@ -220,8 +182,18 @@ def diff_json(diff: Diff) -> Mapping[str, Any]:
         **_members(diff),
         "rules": str(diff.rules) if diff.rules is not None else None,
         "after_rules": _members(after) if after is not None else None,
-        "cautions": [],
+        "cautions": list(_cautions(diff)),
     }
+
+
+def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
+    """Say why no rename is enough, or why none is chosen."""
+    for obstacle in diff.obstacles:
+        yield {"code": obstacle.code, "targets": [], "message": obstacle.message}
+    if diff.choices:
+        copies = either([f"{choice.strip}." for choice in diff.choices], "and")
+        message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"
+        yield {"code": "ambiguous-inference", "targets": [], "message": message}
 
 
 def _members(diff: Diff) -> dict[str, Any]:

@@ -2,67 +2,96 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ckptnames.errors import shown
+from ckptnames.errors import PlanError
 from ckptnames.fixing.fix import Prepared
-from ckptnames.report.text import counted
-from ckptnames.rules import Plan, Problem
+from ckptnames.formats.checkpoint import Remarks
+from ckptnames.report.plan import MOST_LISTED, changes, notes, renamed, some
+from ckptnames.rules import Problem
+from ckptnames.wording import counted, in_shell, not_run, shown
 
-_MOST_LISTED = 5
 
-
-def fix_text(ready: Prepared, written: Path | None) -> str:
+def fix_text(ready: Prepared, remarks: Remarks, written: Path | None) -> str:
     """Say what was written under which rules, and what still speaks of the old names; ``None`` for a dry run."""
-    return "".join(f"{line}\n" for line in _lines(ready, written))
+    return "".join(f"{line}\n" for line in _lines(ready, remarks, written))
 
 
-def _lines(ready: Prepared, written: Path | None) -> Iterator[str]:
+def _lines(ready: Prepared, remarks: Remarks, written: Path | None) -> Iterator[str]:
     plan = ready.plan
     if plan.outcome == "nothing-to-do":
-        yield "Nothing to do: no rule matches, and the names are right as they stand. Nothing was written."
-        yield from _notes(plan)
+        yield from _nothing_to_do(ready)
         return
-    container = f" in '{shown(plan.source.container)}'" if plan.source.container else ""
-    verb = "would be renamed" if written is None else "renamed"
-    yield f"{len(renamed(plan)):,} of {counted(len(plan.source), 'key')}{container} {verb}:"
-    yield from (f"  {shown(line)}" for line in str(plan.rules).strip().splitlines())
-    if plan.dropped:
-        yield f"{counted(len(plan.dropped), 'key')} left out:"
-        yield from (f"  {shown(key)}" for key in plan.dropped[:_MOST_LISTED])
-        if len(plan.dropped) > _MOST_LISTED:
-            yield f"  … and {len(plan.dropped) - _MOST_LISTED:,} more"
-    yield from _notes(plan)
-    for place, n in ready.stale:
-        where = shown(place)
-        yield f"note: '{where}' still holds {counted(n, 'old name')}; --also {shlex.quote(where)} renames it too"
+    yield from changes(plan, "would be renamed" if written is None else "renamed", list(ready.renames))
+    if ready.entries:
+        yield f"entries that are not tensors, with their modules: {len(ready.entries):,}"
+        yield from some([f"  {key} -> {' & '.join(names) or '!drop'}" for key, names in ready.entries.items()])
+    yield from notes(plan)
+    yield from (f"note: {message}" for _, message in _said(ready, remarks))
     yield "Nothing was written (--dry-run)." if written is None else f"wrote {shown(str(written))}"
 
 
-def _notes(plan: Plan) -> Iterator[str]:
-    for problem in plan.problems:
-        yield f"note[{problem.code}]: {shown(problem.message)}"
-    for problem in plan.allowed:
-        yield f"allowed[{problem.code}]: {shown(problem.message)}"
+def _nothing_to_do(ready: Prepared) -> Iterator[str]:
+    plan = ready.plan
+    why = "no rule matches any key" if plan.target is None else "the names are those of the target already"
+    yield f"Nothing to do: {why}. Nothing was written."
+    yield from notes(plan)
+    names = [container.info.name or "the root" for container in ready.checkpoint.containers]
+    if len(names) > 1:
+        chosen = plan.source.container or "the root"
+        others = ", ".join(f"'{shown(name)}'" for name in names if name != chosen)
+        yield f"note: these are the keys of '{shown(chosen)}'; the file also has {others}"
 
 
-def renamed(plan: Plan) -> dict[str, str]:
-    """Give the keys that the plan renames, source key to target key."""
-    return {source: target for target, source in plan.mapping.items() if source != target}
+def _said(ready: Prepared, remarks: Remarks) -> Iterator[tuple[str, str]]:
+    """Put what the renames do not reach into words, each with a code."""
+    unsafe = ready.plan.source.unsafe
+    if unsafe:
+        yield "unsafe-pickle", f"{shown(not_run(unsafe))}; what is written names it too"
+    for place, n in remarks.stale:
+        still = f"'{shown(place)}' still holds {counted(n, 'old name')}"
+        yield "stale-names", f"{still}; --also {in_shell(place)} renames it too"
+    for file, n in remarks.configs:
+        yield "stale-names", f"'{shown(file)}' still holds {counted(n, 'old name')}: it is copied as it is"
+    for path, kept, left_out in remarks.conflicts:
+        both = f"'{shown(kept)}' and '{shown(left_out)}' both become '{shown(path)}'"
+        yield "module-conflict", f"the modules {both}, which keeps the version of the first in '_metadata'"
+    if remarks.not_copied:
+        listed = ", ".join(map(shown, remarks.not_copied[:MOST_LISTED]))
+        more = len(remarks.not_copied) - MOST_LISTED
+        yield "not-copied", f"not copied: {listed}{f' and {more:,} more' if more > 0 else ''}"
 
 
-def fix_json(plan: Plan | None, written: Path | None, problems: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
-    """Give the object that ``ckptnames fix --json`` prints; without a plan only ``problems`` say why."""
+def fix_json(
+    ready: Prepared | None,
+    remarks: Remarks | None = None,
+    written: Path | None = None,
+    error: PlanError | None = None,
+) -> Mapping[str, Any]:
+    """Give the object that ``ckptnames fix --json`` prints; ``error`` says what stopped it."""
+    problems = [] if ready is None else list(map(_problem_json, ready.plan.problems))
+    if ready is not None and remarks is not None:
+        problems += [_said_json("warning", *said) for said in _said(ready, remarks)]
+    if error is not None and error.code not in {problem["code"] for problem in problems}:
+        problems.insert(0, _said_json("error", error.code, error.message))
     return {
         "written": None if written is None else str(written),
-        "rules": None if plan is None else str(plan.rules),
-        "renamed": {} if plan is None else renamed(plan),
-        "dropped": [] if plan is None else list(plan.dropped),
-        "problems": [*problems, *([] if plan is None else map(_problem_json, plan.problems))],
+        "rules": None if ready is None else str(ready.plan.rules),
+        "renamed": {} if ready is None else _renamed(ready),
+        "dropped": [] if ready is None else list(ready.plan.dropped),
+        "problems": problems,
     }
+
+
+def _renamed(ready: Prepared) -> dict[str, str]:
+    """Give the keys that are renamed, source key to target key."""
+    return renamed(ready.plan) | {entry: names[0] for entry, names in ready.entries.items() if names}
+
+
+def _said_json(severity: str, code: str, message: str) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "message": message, "keys": [], "targets": []}
 
 
 def _problem_json(problem: Problem) -> dict[str, Any]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
-from ckptnames.errors import shown
 from ckptnames.folding import fold
-from ckptnames.formats.checkpoint import BlockedGlobal, Checkpoint
+from ckptnames.formats.checkpoint import BlockedGlobal, Checkpoint, described
 from ckptnames.manifest import Manifest
-from ckptnames.report.text import PLAIN, WIDTH, Paint, amount_text, columns, counted, shape_text, size_text
+from ckptnames.report.text import PLAIN, WIDTH, Paint, amount_text, columns, size_text
+from ckptnames.wording import counted, path_in_shell, shape_text, shown
 
 _MOST_LISTED = 10
 """Lines of one kind below the keys; the rest is counted."""
-
-_ROLES = {"ema": "EMA, an averaged copy", "module": "a pickled nn.Module", "optimizer": "optimizer state, not weights"}
+_MOST_BLOCKED = 50
 
 
 def ls_text(
@@ -51,15 +49,19 @@ def manifest_text(manifest: Manifest) -> str:
 
     >>> from ckptnames.manifest import TensorInfo
     >>> print(manifest_text(Manifest({"fc.bias": TensorInfo("F32", (10,), 40)}, name="m.safetensors")), end="")
-    m.safetensors
+    m.safetensors  manifest
     <BLANKLINE>
     KEY      SHAPE  DTYPE
     fc.bias     10  F32
     <BLANKLINE>
     1 key, 10 elements, 40 bytes F32
     """
-    head = [shown(manifest.name) or "(in memory)", ""]
-    lines = [*head, *_keys(manifest, WIDTH, PLAIN), _totals(manifest), *_ties(manifest)]
+    container = f"#{shown(manifest.container)}" if manifest.container else ""
+    head = [f"{shown(manifest.name) or '(in memory)'}{container}  {manifest.format}"]
+    head += [
+        f"beside it: #{shown(i.name)}, {described(i)}" for i in manifest.containers if i.name != manifest.container
+    ]
+    lines = [*head, "", *_keys(manifest, WIDTH, PLAIN), _totals(manifest), *_ties(manifest)]
     return "".join(line + "\n" for line in lines)
 
 
@@ -93,15 +95,10 @@ def _containers(checkpoint: Checkpoint, chosen: str, paint: Paint) -> Iterator[s
     others = [info for info in infos if info.name != chosen]
     for info in infos:
         if info.name == chosen and (others or chosen):
-            name = paint("bold", shown(info.name) or "the root")
-            yield ", ".join(
-                filter(None, [f"container: {name}", counted(info.n_keys, "key"), _ROLES.get(info.role, "")])
-            )
+            yield f"container: {paint('bold', shown(info.name) or 'the root')}, {described(info)}"
     if others:
-        example = shlex.quote(f"{checkpoint.path}#{others[0].name}")
-        yield f"others, shown as by: ckptnames ls {shown(example)}"
-        rows = [(f"  #{shown(info.name)}", counted(info.n_keys, "key"), _ROLES.get(info.role, "")) for info in others]
-        yield from columns(rows, right=[1])
+        yield f"others, shown as by: ckptnames ls {path_in_shell(f'{checkpoint.path}#{others[0].name}')}"
+        yield from columns([(f"  #{shown(info.name)}", described(info)) for info in others])
 
 
 def _keys(manifest: Manifest, width: int, paint: Paint) -> Iterator[str]:
@@ -125,12 +122,13 @@ def _totals(manifest: Manifest) -> str:
     infos = [info for key, info in manifest.items() if key not in again]
     n_bytes: Counter[str] = Counter()
     for info in infos:
-        n_bytes[info.dtype or "unknown dtype"] += info.nbytes or 0
+        if info.nbytes is not None:
+            n_bytes[info.dtype or "unknown dtype"] += info.nbytes
     parts = [counted(len(manifest), "key")]
     shapes = [info.shape for info in infos if info.shape is not None]
     if shapes:
         parts.append(f"{amount_text(sum(map(prod, shapes)))} elements")
-    if any(info.nbytes is not None for info in infos):
+    if n_bytes:
         by_dtype = " + ".join(f"{size_text(n)} {dtype}" for dtype, n in n_bytes.most_common())
         parts.append(f"{size_text(n_bytes.total())} = {by_dtype}" if len(n_bytes) > 1 else by_dtype)
     return ", ".join(parts) + (" (ties counted once)" if again else "")
@@ -147,11 +145,16 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Iterato
         yield from _few(lines, "lines")
 
 
-def _blocked(blocked: Iterable[BlockedGlobal]) -> Iterator[str]:
-    lines = [line for each in blocked for line in (f"  {shown(each.name)}", f"    {shown(each.cure)}") if line.strip()]
-    if lines:
-        yield "torch.load(weights_only=True) stops at these; the line below a name lets it pass:"
-        yield from _few(lines, "lines")
+def _blocked(blocked: Sequence[BlockedGlobal]) -> Iterator[str]:
+    if blocked:
+        yield "torch.load(weights_only=True) stops at these, unless told by the line below:"
+    # Without one of the lines torch still stops: they are not cut to a few.
+    for each in blocked[:_MOST_BLOCKED]:
+        yield f"  {shown(each.name)}"
+        if each.cure:
+            yield f"    {shown(each.cure)}"
+    if len(blocked) > _MOST_BLOCKED:
+        yield f"  … and {len(blocked) - _MOST_BLOCKED:,} more classes"
 
 
 def _few(lines: Sequence[str], noun: str) -> Iterator[str]:

@@ -16,8 +16,8 @@ from ckptnames.report.ls import ls_json, ls_text
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
 
 if TYPE_CHECKING:
-    from ckptnames.predict.doctor import Finding
-    from ckptnames.predict.origins import Step
+    from ckptnames.prediction.doctor import Finding
+    from ckptnames.prediction.origins import Step
 
 _ASKED_FOR = "--wrap"
 _WITHOUT_A_LINE = frozenset({"renamed", "made", "extra state"})
@@ -110,7 +110,7 @@ def _path(key: str, steps: Sequence[Step], paint: Paint) -> Iterator[str]:
 def rule_text(step: Step) -> str:
     """Say in words how a segment came about.
 
-    >>> from ckptnames.predict.origins import Step
+    >>> from ckptnames.prediction.origins import Step
     >>> rule_text(Step("0", "Sequential index", "Sequential")), rule_text(Step("fc", "attribute", "Net"))
     ('Sequential index', 'attribute of Net')
     """

@@ -1,8 +1,10 @@
-"""Pieces of text that all reports share: counts, sizes, shapes, columns, and colour where there is a terminal."""
+"""Pieces of text that all reports share: sizes, columns, and colour where there is a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+
+from ckptnames.wording import counted
 
 WIDTH = 80
 """Columns of text where no terminal says otherwise."""
@@ -27,26 +29,6 @@ class Paint:
 
 
 PLAIN = Paint(False)
-
-
-def counted(n: int, noun: str) -> str:
-    """Say how many there are.
-
-    >>> counted(1, "key"), counted(1234, "key")
-    ('1 key', '1,234 keys')
-    """
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def shape_text(shape: tuple[int, ...] | None) -> str:
-    """Write a shape as people read it.
-
-    >>> shape_text((4096, 11008)), shape_text((7,)), shape_text(()), shape_text(None)
-    ('4096×11008', '7', 'scalar', '?')
-    """
-    if shape is None:
-        return "?"
-    return "×".join(map(str, shape)) or "scalar"
 
 
 def size_text(n_bytes: int) -> str:

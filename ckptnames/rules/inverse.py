@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ckptnames.errors import BadArithmetic, NotInvertible, RuleSyntax
@@ -10,9 +11,10 @@ from ckptnames.rules.arithmetic import names_in
 from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.rule import DROP, Rule
 from ckptnames.rules.ruleset import Rules, Stage
-from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Sum, Text
+from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Sum, Text, texts_of
 
 _NO_HELP = "keep the file that the rules were applied to"
+_READ_ALIKE = "its results read like those of another line"
 _GIVE_KEYS = "name the keys that the rules were applied to: rules.inverse(keys)"
 
 
@@ -120,7 +122,7 @@ def _topological(
         if free is None:
             owner = flat[next(iter(waiting))][0]
             rule = next(move.rule for move in moves if move.rule is not None and id(move.rule) == owner)
-            raise NotInvertible(rule.where, str(rule), "its results read like those of another line", _NO_HELP)
+            raise NotInvertible(rule.where, str(rule), _READ_ALIKE, _NO_HELP)
         del waiting[free]
         yield free
 
@@ -164,7 +166,8 @@ def turned_round(rule: Rule) -> tuple[str, ...]:
         else:
             back.append(item)
     others = [Pattern([_typed(item, types, choices) for item in other.items]) for other in rule.targets[1:]]
-    return f"{turned} -> {Pattern(back)}", *(f"{other} -> {DROP}" for other in others)
+    optional = " ?" if rule.optional else ""
+    return f"{turned} -> {Pattern(back)}{optional}", *(f"{other} -> {DROP}{optional}" for other in others)
 
 
 def _typed(item: Item, types: Mapping[str, Digits], choices: Mapping[str, Choice]) -> Item:
@@ -184,18 +187,13 @@ def _check_turnable(rule: Rule) -> None:
     if sum(isinstance(i, Members) for i in source) != sum(isinstance(i, Members) for i in target):
         raise refuse("a set of the source is not in the target")
     for item in target:
-        texts = _texts(item)
-        if len(set(texts)) < len(texts):
+        if isinstance(item, Choice | Members) and item.repeated() is not None:
             raise refuse(f"{item} gives several choices one name")
     if _removes_segments(source, target):
         raise refuse("where the removed segments stood is not in the target")
     for other in rule.targets[1:]:
         if any(isinstance(item, Sum) for item in other.items):
             raise refuse("arithmetic in a second target")
-
-
-def _texts(item: Item) -> tuple[str, ...]:
-    return item.texts if isinstance(item, Choice) else tuple(item) if isinstance(item, Members) else ()
 
 
 def _slots(items: Sequence[Item]) -> set[str]:
@@ -229,14 +227,20 @@ def _inverse_of_all(stage: Stage) -> tuple[str, ...]:
     lines = tuple(map(str, turned))
     if len(stage.rules) == 1 and stage.rules[0].source.items == (Stars(),):
         return lines
-    sources = [_nameless(rule.source) for rule in stage.rules]
+    sources = {_nameless(rule.source) for rule in stage.rules}
+    results: set[str] = set()
     for rule, back in zip(stage.rules, turned, strict=True):
-        if _nameless(back.source) not in sources:
+        result = _nameless(back.source)
+        if result not in sources:
             reason = f"a key that reads like '{rule.targets[0]}' before would be taken for one that was renamed"
             raise NotInvertible(rule.where, str(rule), reason, _GIVE_KEYS)
+        if result in results:
+            raise NotInvertible(rule.where, str(rule), _READ_ALIKE, _NO_HELP)
+        results.add(result)
+    segments = [rule.source.segments for rule in stage.rules]
     for n, rule in enumerate(stage.rules):
         sides = rule.source, rule.targets[0]
-        if not all(map(_is_plain, sides)) or not all(_apart(rule.source, r.source) for r in stage.rules[:n]):
+        if not all(map(_is_plain, sides)) or not all(_apart(segments[n], other) for other in segments[:n]):
             raise NotInvertible(rule.where, str(rule), "it cannot be proved for every key", _GIVE_KEYS)
     return lines
 
@@ -249,15 +253,18 @@ def _turned_alone(rule: Rule) -> tuple[str, ...]:
 
 
 def _nameless(pattern: Pattern) -> str:
-    """Write a pattern so that patterns of the same keys are equal: slots by number."""
+    """Write a pattern so that patterns of the same keys are equal: slots by number, choices and sets in one order."""
     names: dict[str, int] = {}
     parts = []
     for item in pattern.items:
         if isinstance(item, Text | Digits | Choice):
-            number = names.setdefault(item.name, len(names))
-            parts.append(str(item).replace(item.name, f"s{number}", 1))
-        else:
-            parts.append(str(item))
+            renamed = f"s{names.setdefault(item.name, len(names))}"
+            item = replace(item, name=renamed)
+        if isinstance(item, Choice):
+            item = replace(item, texts=tuple(sorted(item.texts)))
+        elif isinstance(item, Members):
+            item = Members(tuple(sorted(item.members, key=str)))
+        parts.append(str(item))
     return "".join(parts)
 
 
@@ -268,7 +275,7 @@ def _is_plain(pattern: Pattern) -> bool:
         if isinstance(item, Literal):
             segments += [0] * item.text.count(".")
         elif isinstance(item, Sum) or (
-            isinstance(item, Choice | Members) and any("." in text for text in _texts(item))
+            isinstance(item, Choice | Members) and any("." in text for text in texts_of(item))
         ):
             return False
         elif not isinstance(item, Stars):
@@ -276,36 +283,21 @@ def _is_plain(pattern: Pattern) -> bool:
     return max(segments) <= 1 and sum(isinstance(item, Stars) for item in pattern.items) <= 1
 
 
-def _apart(left: Pattern, right: Pattern) -> bool:
-    """Tell whether no key can match both, as far as the literal segments at either end show."""
-    ours, theirs = _segments(left), _segments(right)
-    if Stars() not in left.items and Stars() not in right.items and len(ours) != len(theirs):
+Segments = Sequence[str | Stars | None]
+
+
+def _apart(ours: Segments, theirs: Segments) -> bool:
+    """Tell whether no key can match two patterns, as far as the literal segments at either end show."""
+    if Stars() not in ours and Stars() not in theirs and len(ours) != len(theirs):
         return True
     ends = ((ours, theirs), (ours[::-1], theirs[::-1]))
     return any(_differ(a, b) for a, b in ends)
 
 
-def _differ(ours: Sequence[str | None], theirs: Sequence[str | None]) -> bool:
+def _differ(ours: Segments, theirs: Segments) -> bool:
     for a, b in zip(ours, theirs, strict=False):
-        if a == "**" or b == "**":
+        if isinstance(a, Stars) or isinstance(b, Stars):
             return False
         if a is not None and b is not None and a != b:
             return True
     return False
-
-
-def _segments(pattern: Pattern) -> list[str | None]:
-    """Give the literal segments, ``None`` where a slot stands, ``**`` for itself."""
-    found: list[str | None] = [""]
-    for item in pattern.items:
-        if isinstance(item, Stars):
-            found[-1] = "**"
-        elif isinstance(item, Literal):
-            for n, text in enumerate(item.text.split(".")):
-                if n:
-                    found.append(text)
-                elif found[-1] is not None and text:
-                    found[-1] += text
-        else:
-            found[-1] = None
-    return found

@@ -23,7 +23,9 @@ from ckptnames.rules.slots import (
 )
 
 _QUOTE = r'"(?:[^"\\]|\\.)*"'
-_PROTECTED = re.compile(rf'{_QUOTE}|\{{(?:{_QUOTE}|[^"{{}}])*\}}|(?P<comment>(?:^|(?<=\s))#.*)', re.DOTALL)
+_PROTECTED = re.compile(
+    rf'{_QUOTE}|\{{(?:{_QUOTE}|[^"{{}}])*\}}|(?P<comment>(?:^|(?<=\s))#.*)|(?P<unclosed>".*)', re.DOTALL
+)
 _PLAIN = re.compile(r'[^"{}\[\]&!|*]+')
 _PIECE = re.compile(rf"{_QUOTE}|[^\"]")
 _TYPED = re.compile(rf"\s*({SLOT_NAME.pattern})\s*:(.*)", re.DOTALL)
@@ -31,6 +33,7 @@ _RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _SPAN = re.compile(rf"({CANONICAL.pattern})-({CANONICAL.pattern})")
 
 _ARROW_HELP = "write `source pattern -> target pattern`, with a space on both sides of the arrow"
+_BRACES_HELP = "write {p} for text, {i:d} for digits, {w:a|b} or {q,k,v} for a choice; slot names are of a-z, 0-9, _"
 _QUOTE_HELP = 'put literal text that has such characters in quotes, as in `"{}".weight`'
 
 
@@ -73,8 +76,8 @@ def bare(text: str) -> str:
     for found in _PROTECTED.finditer(text):
         parts.append(text[at : found.start()])
         at = found.end()
-        if found["comment"] is not None:
-            return "".join(parts)
+        if found.lastgroup:
+            return "".join([*parts, found["unclosed"] or ""])
         parts.append("\0" * (at - found.start()))
     return "".join([*parts, text[at:]])
 
@@ -124,7 +127,7 @@ def _check_closed(line: Line, outline: str) -> None:
 
 def targets(line: Line, outline: str, side: Span) -> list[Span]:
     """Split a right side at ``&``."""
-    cuts = [m.span() for m in re.finditer(r"(?<=\s)&(?=\s)", outline[: side.end]) if m.start() >= side.start]
+    cuts = [m.span() for m in re.finditer(r"(?<=\s)&(?=\s|$)", outline[: side.end]) if m.start() >= side.start]
     starts = [side.start, *(end for _, end in cuts)]
     ends = [*(start for start, _ in cuts), side.end]
     found = [trimmed(line.text, start, end) for start, end in zip(starts, ends, strict=True)]
@@ -217,6 +220,8 @@ def _braces(line: Line, start: int, limit: int) -> Lexed:
 
 def _slot(line: Line, inside: Span) -> Item:
     content = line.text[inside.start : inside.end]
+    if not content.strip():
+        raise line.error("nothing stands in these braces", inside.start - 1, inside.end + 1, _BRACES_HELP)
     typed = _TYPED.fullmatch(content)
     if typed:
         return _typed(line, inside, typed[1], inside.start + typed.start(2))
@@ -227,9 +232,8 @@ def _slot(line: Line, inside: Span) -> Item:
     try:
         expression = parse_expression(content)
     except NotArithmetic as error:
-        cure = "write {p} for text, {i:d} for digits, {w:a|b} or {q,k,v} for a choice; slot names are of a-z, 0-9, _"
         start = inside.start + error.start
-        raise line.error(str(error), start, inside.start + error.end, cure) from None
+        raise line.error(str(error), start, inside.start + error.end, _BRACES_HELP) from None
     if not names_in(expression):
         raise line.error("arithmetic without a slot", inside.start - 1, inside.end + 1, "write the number itself")
     return Sum(expression)

@@ -12,12 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ckptnames.rules.arithmetic import MAX_DIGITS, UNBOUNDED, Expression, Interval, names_in, solve
-from ckptnames.rules.slots import CANONICAL, Choice, Digits, Item, Literal, Members, Stars, Sum, Text
+from ckptnames.rules.slots import CANONICAL, Choice, Digits, Item, Literal, Members, Stars, Sum, Text, texts_of
 
 _MOST_SPELLED_OUT = 200
-_MOST_STATES = 200_000
-"""Only slots that stand twice can make a search longer than its pattern times the key."""
-
 _MOST_STATES = 200_000
 """Only slots that stand twice can make a search longer than its pattern times the key."""
 
@@ -62,6 +59,20 @@ def spelled(items: Iterable[Item]) -> list[Item]:
         return found
     last = found[-1]
     return [*found[:-1], Literal(last.text + ".")] if isinstance(last, Literal) else [*found, Literal(".")]
+
+
+def prefix_of(items: Sequence[Item]) -> str | None:
+    """Give what stands before the ``**`` of spelled items that are nothing else.
+
+    >>> prefix_of([Literal("a."), Stars()]), prefix_of([Stars()]), prefix_of([Literal("a.")])
+    ('a.', '', None)
+    """
+    *before, last = items
+    if not isinstance(last, Stars) or len(before) > 1:
+        return None
+    if not before:
+        return ""
+    return before[0].text if isinstance(before[0], Literal) else None
 
 
 class Matcher:
@@ -130,7 +141,7 @@ class Matcher:
         groups = list(_by_segment(self.ops))
         n_stars = sum(isinstance(op, Stars) for op in self.ops)
         n_variable = max((sum(not isinstance(op, Literal | Stars) for op in group) for group in groups), default=0)
-        dotted = sum(any("." in text for text in _texts(op)) for op in self.ops)
+        dotted = sum(any("." in text for text in texts_of(op)) for op in self.ops)
         if n_stars > 2 or n_variable > 3 or dotted > 1 or not all(map(_is_regular, self.ops)):
             return None, False
         if n_variable > 1 and any(isinstance(op, _Same) for op in self.ops):
@@ -139,7 +150,7 @@ class Matcher:
         for group in groups:
             text = "".join(map(self._as_regex, group))
             # A segment ends at the next dot whatever its slots hold: there is nothing to come back to.
-            atomic = len(group) > 1 and not any("." in text for op in group for text in _texts(op))
+            atomic = len(group) > 1 and not any("." in text for op in group for text in texts_of(op))
             parts.append(f"(?>{text})" if atomic else text)
         return re.compile("".join(parts)), n_stars <= 1 and n_variable <= 1 and not dotted
 
@@ -155,7 +166,7 @@ class Matcher:
         if isinstance(op, _Same):
             return f"(?:\\{op.place + 1})"
         if isinstance(op, Members) and len(op) > _MOST_SPELLED_OUT:
-            return "(" + "|".join(["[0-9]+", *map(re.escape, _longest_first(_texts(op)))]) + ")"
+            return "(" + "|".join(["[0-9]+", *map(re.escape, _longest_first(texts_of(op)))]) + ")"
         texts = op.texts if isinstance(op, Choice) else op
         return "(" + "|".join(map(re.escape, _longest_first(texts))) + ")"
 
@@ -345,17 +356,11 @@ def _by_segment(ops: Sequence[Op]) -> Iterator[list[Op]]:
         yield group
 
 
-def _texts(op: Op) -> tuple[str, ...]:
-    if isinstance(op, Choice):
-        return op.texts
-    return tuple(m for m in op.members if isinstance(m, str)) if isinstance(op, Members) else ()
-
-
 def _is_regular(op: Op) -> bool:
     """Tell whether a regular expression tries the members in the right order, too many to be spelled out or not."""
     if not isinstance(op, Members) or len(op) <= _MOST_SPELLED_OUT:
         return True
-    return not any(text[0].isdigit() for text in _texts(op))
+    return not any(text[0].isdigit() for text in texts_of(op))
 
 
 def _is_loose(op: Op) -> bool:
@@ -376,7 +381,7 @@ def _digits_end(text: str, at: int) -> int:
 
 
 def _member_ends(members: Members, text: str, at: int) -> list[int]:
-    ends = {at + len(t) for t in _texts(members) if text.startswith(t, at)}
+    ends = {at + len(t) for t in texts_of(members) if text.startswith(t, at)}
     number = CANONICAL.match(text, at)
     if number:
         stop = min(number.end(), at + MAX_DIGITS)

@@ -1,8 +1,8 @@
-"""Where the modules of a state dict go when its keys are renamed: the paths in ``_metadata``."""
+"""Where the modules of a state dict go when its keys are renamed, and with them ``_metadata`` and other entries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptnames.keys import join
@@ -38,10 +38,40 @@ def renamed_modules(
     >>> renamed_modules(["", "module", "module.fc"], {"module.fc.weight": ["fc.weight"]})[0]
     {'': (), 'module': ('',), 'module.fc': ('fc',)}
     """
-    own, below, dropped = _evidence(names)
+    return _settled(_places(modules, names))
+
+
+_EXTRA_STATE = "_extra_state"
+
+
+def following(entries: Iterable[str], names: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Give the new names of entries of a state dict that are not tensors: each goes where its module goes.
+
+    Such are an ``_extra_state`` and the packed parameters of a quantised layer. What has no module of its own, as the
+    ``epoch`` that someone put beside the weights, stays.
+
+    >>> following(["module.fc._extra_state", "epoch"], {"module.fc.weight": ["fc.weight"]})
+    {'module.fc._extra_state': ('fc._extra_state',), 'epoch': ('epoch',)}
+    """
+    listed = list(entries)
+    if not listed:
+        return {}
+    places = _places({entry.rpartition(".")[0] for entry in listed}, names)
+    found = {}
+    for entry in listed:
+        module, dot, leaf = entry.rpartition(".")
+        moves = dot or leaf == _EXTRA_STATE
+        found[entry] = tuple(join(path, leaf) for path in places[module].paths) if moves else (entry,)
+    return found
+
+
+def _places(modules: Iterable[str], names: Mapping[str, Sequence[str]]) -> dict[str, _Place]:
     listed = list(modules)
+    own, below, dropped = _evidence(
+        names, deepest=max((module.count(".") + 1 for module in listed if module), default=0)
+    )
     places: dict[str, _Place] = {}
-    for module in sorted(listed, key=lambda path: path.count(".") if path else -1):
+    for module in listed:
         if module in own:
             places[module] = _Place(tuple(own[module]), _OWN_KEYS)
         elif module in below:
@@ -50,14 +80,14 @@ def renamed_modules(
             places[module] = _Place((), _OWN_KEYS)
         else:
             places[module] = _from_above(module, own, below)
-    return _settled({module: places[module] for module in listed})
+    return places
 
 
 Found = dict[str, dict[str, None]]
 
 
-def _evidence(names: Mapping[str, Sequence[str]]) -> tuple[Found, Found, set[str]]:
-    """Read off every key what it says of the modules above it.
+def _evidence(names: Mapping[str, Sequence[str]], deepest: int) -> tuple[Found, Found, set[str]]:
+    """Read off every key what it says of the modules above it, down to a depth of ``deepest`` segments.
 
     ``fc.weight`` that becomes ``a.fc.weight`` says that ``fc`` becomes ``a.fc``, and the root ``a``. A key with a new
     last segment says something of its own module only, and only if no other key does.
@@ -65,35 +95,43 @@ def _evidence(names: Mapping[str, Sequence[str]]) -> tuple[Found, Found, set[str
     own: Found = {}
     weak: Found = {}
     below: Found = {}
+    kept: set[str] = set()
     touched: set[str] = set()
     for key, targets in names.items():
-        touched.update(_modules_above(key))
+        above = list(_modules_above(key, deepest))
+        touched.update(above)
+        if targets:
+            kept.update(above)
+        module = key.rpartition(".")[0]
         for target in targets:
-            module, _, leaf = key.rpartition(".")
-            new_module, _, new_leaf = target.rpartition(".")
-            (own if leaf == new_leaf else weak).setdefault(module, {})[new_module] = None
-            if leaf != new_leaf:
-                continue
-            while module:
-                module, _, segment = module.rpartition(".")
-                new_module, _, new_segment = new_module.rpartition(".")
-                if segment != new_segment:
-                    break
-                below.setdefault(module, {})[new_module] = None
+            for path in above:
+                moved = _moved(path, key, target)
+                if moved is not None:
+                    (own if path == module else below).setdefault(path, {})[moved] = None
+                elif path == module:
+                    weak.setdefault(module, {})[target.rpartition(".")[0]] = None
     for module, paths in weak.items():
         own.setdefault(module, paths)
     # Where the keys below disagree, the module is no longer one.
     below = {module: paths for module, paths in below.items() if len(paths) == 1}
-    kept = {module for key, targets in names.items() if targets for module in _modules_above(key)}
     return own, below, touched - kept
 
 
-def _modules_above(key: str) -> Iterable[str]:
+def _modules_above(key: str, deepest: int) -> Iterator[str]:
     yield ""
     at = key.find(".")
-    while at >= 0:
+    for _ in range(deepest):
+        if at < 0:
+            return
         yield key[:at]
         at = key.find(".", at + 1)
+
+
+def _moved(module: str, key: str, target: str) -> str | None:
+    """Give the new path of a module, where what stands behind it in the key stands at the end of the target too."""
+    dotted = f".{target}"
+    rest = key[len(module) :] if module else f".{key}"
+    return dotted[1 : -len(rest)] if dotted.endswith(rest) else None
 
 
 def _from_above(module: str, own: Found, below: Found) -> _Place:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from ckptnames.errors import KeyTooLong
-from ckptnames.rules.arithmetic import MAX_DIGITS, names_in
+from ckptnames.rules.arithmetic import names_in
 from ckptnames.rules.lexer import Lexed, Line, items, trimmed
 from ckptnames.rules.matching import Match, Matcher, TooManySteps, spelled
 from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Sum, Text, quoted, written
@@ -58,6 +56,27 @@ class Pattern:
         """The one key that a pattern without slots and ``**`` stands for."""
         item = self.items[0]
         return item.text if len(self.items) == 1 and isinstance(item, Literal) else None
+
+    @property
+    def segments(self) -> list[str | Stars | None]:
+        """The segments from left to right: literal text, ``**``, or ``None`` where a slot stands.
+
+        >>> Pattern.parse("layers.{i:d}.**").segments
+        ['layers', None, Stars()]
+        """
+        found: list[str | Stars | None] = [""]
+        for item in self.items:
+            if isinstance(item, Stars):
+                found[-1] = item
+            elif isinstance(item, Literal):
+                first, *others = item.text.split(".")
+                last = found[-1]
+                if isinstance(last, str):
+                    found[-1] = last + first
+                found += others
+            else:
+                found[-1] = None
+        return found
 
     def match(self, key: str) -> Bindings | None:
         """Give what the slots hold where the pattern matches the whole of ``key``, else ``None``.
@@ -113,8 +132,8 @@ def check_source(line: Line, source: Sequence[Lexed], typed: Mapping[str, Digits
     for item, start, end in source:
         if isinstance(item, Digits | Choice) and kinds.setdefault(item.name, item) != item:
             raise line.error(f"slot '{item.name}' has two types", start, end, f"write {{{item.name}}} here")
-        if isinstance(item, Choice | Members):
-            _check_distinct(line, item, start, end)
+        if isinstance(item, Choice | Members) and (twice := item.repeated()) is not None:
+            raise line.error(f"'{twice}' stands twice in one set", start, end, "name each member once")
     for item, start, end in source:
         if isinstance(item, Text) and item.name in typed and item.name not in kinds:
             cure = f"give it its type here: {typed[item.name]}"
@@ -130,19 +149,3 @@ def _check_sum(line: Line, lexed: Lexed, kinds: Mapping[str, Item], typed: Mappi
         if not isinstance(kinds.get(name) or typed.get(name), Digits):
             cure = f"write {{{name}:d}} or {{{name}:0..1}} where it stands alone"
             raise line.error(f"arithmetic over '{name}', which is no digit slot", start, end, cure)
-
-
-def _check_distinct(line: Line, item: Choice | Members, start: int, end: int) -> None:
-    if isinstance(item, Choice):
-        texts = list(item.texts)
-    else:
-        texts = [member for member in item.members if isinstance(member, str)]
-        spans = sorted(member for member in item.members if not isinstance(member, str))
-        for before, after in pairwise(spans):
-            if after[0] <= before[1]:
-                raise line.error(f"'{after[0]}' stands twice in one set", start, end, "name each member once")
-        ranges = Members(tuple(spans))
-        texts += [text for text in texts if len(text) <= MAX_DIGITS and ranges.index(text) is not None]
-    twice = [text for text, n in Counter(texts).items() if n > 1]
-    if twice:
-        raise line.error(f"'{twice[0]}' stands twice in one set", start, end, "name each member once")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ckptnames.errors import CannotAllow
+from ckptnames.errors import CannotAllow, PlanError
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.problems import (
@@ -23,6 +23,7 @@ from ckptnames.rules.problems import (
     unfilled_targets,
 )
 from ckptnames.rules.ruleset import Fate, Rules
+from ckptnames.wording import counted
 
 __all__ = ["ALLOWABLE", "Decision", "Plan", "Problem", "plan"]
 
@@ -63,7 +64,7 @@ class Decision(NamedTuple):
         return self.fates[0].where
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan:
     """What will happen to every key, and the problems found."""
 
@@ -93,12 +94,31 @@ class Plan:
         """For each source key the keys it becomes."""
         return {decision.source: decision.targets for decision in self.decisions}
 
+    @property
+    def errors(self) -> tuple[PlanError, ...]:
+        """The errors that stand in the way, one for each code, with all problems of that code."""
+        return tuple(self._errors())
+
+    def _errors(self) -> Iterator[PlanError]:
+        found: dict[str, list[Problem]] = {}
+        for problem in self.problems:
+            if problem.severity == "error":
+                found.setdefault(problem.code, []).append(problem)
+        for problems in found.values():
+            yield error_of(problems, self.source, self.target, self.mapping)
+
     def check(self) -> None:
-        """Raise the ``PlanError`` of the first problem that is an error, with all problems of its code."""
-        errors = [problem for problem in self.problems if problem.severity == "error"]
-        if errors:
-            code = errors[0].code
-            raise error_of([p for p in errors if p.code == code], self.source, self.target, self.mapping)
+        """Raise the first error, if there is one."""
+        for error in self._errors():
+            raise error
+
+    def __str__(self) -> str:
+        from ckptnames.report.plan import plan_text
+
+        return plan_text(self).removesuffix("\n")
+
+    def __repr__(self) -> str:
+        return f"<Plan for {counted(len(self.source), 'key')}: {self.outcome}>"
 
 
 Allow = Sequence[tuple[str, Pattern]]

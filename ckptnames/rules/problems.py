@@ -10,6 +10,7 @@ from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
     BadArithmetic,
     KeyCollision,
+    KeyTooLong,
     OpenKey,
     PlanError,
     ShadowedRule,
@@ -26,6 +27,8 @@ from ckptnames.rules.slots import quoted
 
 _MOST_COMPARED = 2000
 """Nearest names are looked for among this many."""
+_MOST_COVERING = 3
+"""Problems in more modules than this are not accepted in passing."""
 
 
 class Problem(NamedTuple):
@@ -79,9 +82,16 @@ def collisions(claims: Claims) -> Iterator[Problem]:
     for name, keys in claims.items():
         if len(keys) > 1:
             both = "both" if len(keys) == 2 else "all"
-            where = tuple(fate.where for fate in keys.values())
+            where = _where_they_meet(list(keys.values()))
             message = f"{len(keys)} source keys would {both} become '{name}'"
             yield Problem("key-collision", "error", message, tuple(keys), (name,), where)
+
+
+def _where_they_meet(fates: Sequence[Fate]) -> tuple[str, ...]:
+    """Give for each fate the line that decided it last before all had one name: later stages only carry it along."""
+    last = max((step.stage for fate in fates for step in fate.steps), default=0)
+    meeting = next(n for n in range(last + 1) if len({fate.after(n) for fate in fates}) == 1)
+    return tuple(fate.decided_by(meeting) for fate in fates)
 
 
 def idle_rules(rules: Rules, fates: Fates) -> list[Problem]:
@@ -90,37 +100,45 @@ def idle_rules(rules: Rules, fates: Fates) -> list[Problem]:
     unmatched: list[Problem] = []
     shadowed: list[Problem] = []
     for number, stage in enumerate(rules.stages):
-        idle = {id(rule): rule for rule in stage.rules if id(rule) not in used and not rule.optional}
-        takers = _takers(stage, idle, _decided_in(number, fates)) if idle else {}
-        for n, rule in idle.items():
-            if n in takers:
-                shadowed.append(_shadowed(rule, list(takers[n])))
+        idle = [rule for rule in stage.rules if id(rule) not in used and not rule.optional]
+        takers = _takers(idle, _decided_in(number, fates)) if idle else {}
+        for rule in idle:
+            if id(rule) in takers:
+                shadowed.append(_shadowed(rule, takers[id(rule)]))
             else:
                 message = f"'{rule}' matches no key"
                 unmatched.append(Problem("unmatched-rule", "error", message, where=(rule.where,), rule=str(rule)))
     return [*unmatched, *shadowed]
 
 
-def _decided_in(number: int, fates: Fates) -> dict[str, str]:
-    """Give the names that a stage decides, as they come in, each with the line that does."""
-    steps = (step for found in fates.values() for fate in found for step in fate.steps)
-    return {step.key: step.rule.where for step in steps if step.stage == number}
+def _decided_in(number: int, fates: Fates) -> dict[str, list[str]]:
+    """For each line that decides in a stage the names that it does, as they come in."""
+    found: dict[str, list[str]] = {}
+    for fate in (fate for several in fates.values() for fate in several):
+        for step in fate.steps:
+            if step.stage == number:
+                found.setdefault(step.rule.where, []).append(step.key)
+    return found
 
 
-def _takers(stage: Stage, idle: Mapping[int, Rule], decided: Mapping[str, str]) -> dict[int, dict[str, None]]:
+def _takers(idle: Sequence[Rule], decided: Mapping[str, Sequence[str]]) -> dict[int, list[str]]:
     """For each idle rule that matches something, the lines that come before it there."""
-    takers: dict[int, dict[str, None]] = {}
-    for name, where in decided.items():
-        for rule in stage.candidates(name):
-            if id(rule) in idle and _matches(rule, name):
-                takers.setdefault(id(rule), {})[where] = None
+    takers: dict[int, list[str]] = {}
+    for where, names in decided.items():
+        waiting = Stage(idle)
+        for name in names:
+            taken = {id(rule) for rule in waiting.candidates(name) if _matches(rule, name)}
+            if taken:
+                for rule in taken:
+                    takers.setdefault(rule, []).append(where)
+                waiting = Stage(rule for rule in waiting.rules if id(rule) not in taken)
     return takers
 
 
 def _matches(rule: Rule, name: str) -> bool:
     try:
         return rule.apply(name) is not None
-    except BadArithmetic:
+    except (BadArithmetic, KeyTooLong):
         return True
 
 
@@ -203,22 +221,50 @@ def error_of(
     """Compose the error for problems of one code."""
     first = problems[0]
     if first.code == "key-collision":
-        return KeyCollision(first.targets[0], list(zip(first.keys, first.where, strict=True)), len(problems) - 1)
+        kept = next((key for key, where in zip(first.keys, first.where, strict=True) if where == "identity"), None)
+        leave_out = "" if kept is None else f"{quoted(kept)} -> !drop"
+        claims = list(zip(first.keys, first.where, strict=True))
+        return KeyCollision(first.targets[0], claims, len(problems) - 1, leave_out)
     if first.code == "open-key":
         return OpenKey([(problem.keys[0], problem.where[0]) for problem in problems])
     if first.code == "unmatched-rule":
-        return UnmatchedRule([(p.where[0], p.rule, _nearest(p.rule.split(" -> ")[0], list(source))) for p in problems])
+        return UnmatchedRule([(p.where[0], p.rule, nearest_key(p.rule, source)) for p in problems])
     if first.code == "shadowed-rule":
         return ShadowedRule([(problem.where[0], problem.rule, problem.where[1:]) for problem in problems])
     if first.code == "shape-mismatch":
         items = [(p.keys[0], p.targets[0], *p.shapes) for p in problems if p.shapes is not None]
-        return ShapeMismatch(items, _covering([problem.targets[0] for problem in problems]))
+        assert target is not None
+        names = [problem.targets[0] for problem in problems]
+        return ShapeMismatch(items, _covering(names, target), _names(source, target))
     if first.code == "unfilled-target":
-        unused = [key for name, key in mapping.items() if target is not None and name not in target]
-        near = _nearest(first.targets[0], unused)
-        suggestion = f"{quoted(near)} -> {quoted(first.targets[0])}" if near else ""
-        return UnfilledTarget([p.targets[0] for p in problems], len(target or ()), suggestion)
-    return SplitSiblings([(p.keys[0], p.keys[1], p.targets[0] if p.targets else "") for p in problems])
+        assert target is not None
+        names = [problem.targets[0] for problem in problems]
+        rule = _filling(names[0], source, target, mapping)
+        return UnfilledTarget(names, len(target), rule, _covering(names, target), _names(source, target))
+    parted = [(p.keys[0], p.keys[1], p.targets[0] if p.targets else "") for p in problems]
+    _, companion, belongs = parted[0]
+    return SplitSiblings(parted, f"{quoted(companion)} -> {quoted(belongs) if belongs else '!drop'}")
+
+
+def _filling(name: str, source: Manifest, target: Manifest, mapping: Mapping[str, str]) -> str:
+    """Give a rule that fills a target key with the key left over that is spelled most alike and fits, if one is."""
+    wants = target[name].shape
+    unused = [
+        key
+        for after, key in mapping.items()
+        if after not in target and (wants is None or source[key].shape in (None, wants))
+    ]
+    near = _nearest(name, unused)
+    return f"{quoted(near)} -> {quoted(name)}" if near else ""
+
+
+def nearest_key(rule: str, keys: Mapping[str, object]) -> str:
+    """Give the key that is spelled most like the left side of a rule, if one is.
+
+    >>> nearest_key("modul.fc.bias -> fc.bias", {"module.fc.bias": 0})
+    'module.fc.bias'
+    """
+    return _nearest(rule.split(" -> ")[0].replace("**", ""), list(keys))
 
 
 def _nearest(name: str, keys: Sequence[str]) -> str:
@@ -228,12 +274,32 @@ def _nearest(name: str, keys: Sequence[str]) -> str:
     return close[0] if close else ""
 
 
-def _covering(keys: Sequence[str]) -> str:
-    """Give a pattern that covers the keys and little else: their common module, or the first of them."""
-    common = keys[0].split(".")
-    for key in keys[1:]:
-        parts = key.split(".")
-        common = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(common, parts, strict=False))]
-    if len(keys) == 1 or not common:
+def _names(source: Manifest, target: Manifest) -> tuple[str, str]:
+    return source.name or "SOURCE", (target and target.name) or "TARGET"
+
+
+def _covering(keys: Sequence[str], target: Manifest) -> list[str]:
+    """Give the one pattern, or the few, that cover the keys and little else: the modules that they share.
+
+    What is wrong with most of the target is no detail that could be accepted: then there is none.
+    """
+    if 2 * len(keys) > len(target):
+        return []
+    whole = _common(keys)
+    if whole:
+        return [whole]
+    parts: dict[str, list[str]] = {}
+    for key in keys:
+        parts.setdefault(key.partition(".")[0], []).append(key)
+    patterns = [_common(part) for part in parts.values()]
+    return patterns if len(patterns) <= _MOST_COVERING and all(patterns) else []
+
+
+def _common(keys: Sequence[str]) -> str:
+    """Give the pattern of the innermost module that all keys are in, or of the one key; empty where there is none."""
+    if len(keys) == 1:
         return quoted(keys[0])
-    return ".".join([*map(quoted, common), "**"])
+    paths = [key.split(".")[:-1] for key in keys]
+    # What the first and the last have in common, all between them have.
+    common = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(min(paths), max(paths), strict=False))]
+    return ".".join([*map(quoted, common), "**"]) if common else ""

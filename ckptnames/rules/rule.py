@@ -10,9 +10,9 @@ from ckptnames.rules.arithmetic import Interval
 from ckptnames.rules.building import ArithmeticFault, Template, index_of
 from ckptnames.rules.checks import checked
 from ckptnames.rules.lexer import Line, Span, bare, items, sides, targets, trimmed
-from ckptnames.rules.matching import Match, Matcher, TooManySteps, spelled
+from ckptnames.rules.matching import Match, Matcher, TooManySteps, prefix_of, spelled
 from ckptnames.rules.pattern import Pattern
-from ckptnames.rules.slots import Item, Literal, Stars
+from ckptnames.rules.slots import Item, Stars, quoted
 
 DROP = "!drop"
 OPEN = "!open"
@@ -84,7 +84,8 @@ class Rule:
         except TooManySteps:
             raise KeyTooLong(str(self.source), key) from None
         except ArithmeticFault as fault:
-            raise BadArithmetic(self.where, str(self), key, fault.expression, fault.reason) from None
+            keep = f"{quoted(key)} -> {quoted(key)}"
+            raise BadArithmetic(self.where, str(self), key, fault.expression, fault.reason, keep) from None
 
     @property
     def program(self) -> Program:
@@ -134,10 +135,6 @@ def _action(line: Line, right: Span) -> str:
 class Program:
     """A compiled rule."""
 
-    first: str | None = None
-    """The first segment of every key that matches, where it is always the same."""
-    last: str | None = None
-
     def run(self, key: str) -> tuple[str, ...] | None:
         """Give what the key becomes, or ``None``."""
         raise NotImplementedError
@@ -149,7 +146,6 @@ class _Whole(Program):
     def __init__(self, rule: Rule, ranges: Mapping[str, Interval]) -> None:
         self.matcher = Matcher(spelled(rule.source.items), ranges)
         self.templates = [Template(spelled(target.items), self.matcher) for target in rule.targets]
-        self.first, self.last = _ends(spelled(rule.source.items))
 
     def run(self, key: str) -> tuple[str, ...] | None:
         found = self.matcher.match(key + ".")
@@ -159,13 +155,27 @@ class _Whole(Program):
         return _keys([template.build(found) for template in self.templates])
 
 
+class _Prefix(Program):
+    """``a.** -> b.**``: one prefix for another, which needs no search."""
+
+    def __init__(self, source: str, targets: Sequence[str]) -> None:
+        self.source, self.targets = source, targets
+        self.first = source.partition(".")[0] or None
+
+    def run(self, key: str) -> tuple[str, ...] | None:
+        text = key + "."
+        if not text.startswith(self.source):
+            return None
+        rest = text[len(self.source) :]
+        return _keys([target + rest for target in self.targets])
+
+
 class _Everywhere(Program):
     """``**.X.**``: every occurrence of ``X`` becomes what stands between the two ``**`` of the target."""
 
     def __init__(self, rule: Rule, ranges: Mapping[str, Interval]) -> None:
         inner = spelled(rule.source.items)[1:-1]
         self.matcher = Matcher(inner, ranges)
-        self.hint = max((item.text for item in inner if isinstance(item, Literal)), key=len)
         self.targets = [self._split(spelled(target.items)) for target in rule.targets]
 
     def _split(self, items: Sequence[Item]) -> list[Template]:
@@ -177,8 +187,6 @@ class _Everywhere(Program):
 
     def run(self, key: str) -> tuple[str, ...] | None:
         text = key + "."
-        if self.hint not in text:
-            return None
         found: list[tuple[int, Match]] = []
         at = 0
         while one := self.matcher.find(text, at):
@@ -199,6 +207,10 @@ class _Everywhere(Program):
 
 
 def _compiled(rule: Rule, ranges: Mapping[str, Interval]) -> Program:
+    prefix, *others = [prefix_of(spelled(pattern.items)) for pattern in (rule.source, *rule.targets)]
+    known = [other for other in others if other is not None]
+    if prefix is not None and len(known) == len(others):
+        return _Prefix(prefix, known)
     found = spelled(rule.source.items)
     n_stars = sum(isinstance(item, Stars) for item in found)
     around = len(found) > 2 and isinstance(found[0], Stars) and isinstance(found[-1], Stars)
@@ -207,23 +219,11 @@ def _compiled(rule: Rule, ranges: Mapping[str, Interval]) -> Program:
 
 def _keys(texts: Sequence[str]) -> tuple[str, ...] | None:
     """Take the closing dots off; a rule that would leave an empty key does not match."""
-    if any(text in ("", ".") for text in texts):
+    if "" in texts or "." in texts:
         return None
-    return tuple(dict.fromkeys([text[:-1] for text in texts]))
+    return (texts[0][:-1],) if len(texts) == 1 else tuple(dict.fromkeys([text[:-1] for text in texts]))
 
 
 def _check_indices(matcher: Matcher, found: Match) -> None:
     for place, expression in matcher.solved_from.items():
         index_of(found.texts[place], expression)
-
-
-def _ends(items: Sequence[Item]) -> tuple[str | None, str | None]:
-    """Give the first and the last segment, where they are literal."""
-    first = last = None
-    if isinstance(items[0], Literal) and "." in items[0].text:
-        first = items[0].text.partition(".")[0]
-    if isinstance(items[-1], Literal):
-        _, dot, segment = items[-1].text[:-1].rpartition(".")
-        if dot or len(items) == 1 or isinstance(items[-2], Stars):
-            last = segment
-    return first, last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +11,12 @@ from typing import NamedTuple
 from ckptnames.errors import RuleSyntax, UnknownRulesVersion, UnreadableRules
 from ckptnames.rules.lexer import bare
 from ckptnames.rules.rule import OPEN, Rule
+from ckptnames.rules.slots import Literal
 
 VERSION = "1"
 
-_HEADER = re.compile(r"#\s*ckptnames rules\s+(\S+)")
-_MOST_CACHED = 10_000
+# One word, or a number with anything behind it: `# ckptnames rules for llama` is a comment like any other.
+_HEADER = re.compile(r"#\s*ckptnames rules\s+(\S+(?=\s*$)|[0-9]\S*)")
 
 
 class Stage:
@@ -24,14 +26,17 @@ class Stage:
         self.rules = tuple(rules)
         self.name = name
         self._plain: dict[str, list[int]] = {}
-        self._patterns: list[int] = []
+        self._by_segment: dict[str, list[tuple[int, str]]] = {}
+        """The rules whose pattern has this segment, each under its rarest, with text that the key must hold."""
+        self._others: list[tuple[int, str]] = []
+        n_rules = Counter(segment for rule in self.rules for segment in _literal_segments(rule))
         for n, rule in enumerate(self.rules):
-            key = rule.source.literal
-            if key is None:
-                self._patterns.append(n)
-            else:
-                self._plain.setdefault(key, []).append(n)
-        self._candidates: dict[tuple[str, str], list[int]] = {}
+            if rule.source.literal is not None:
+                self._plain.setdefault(rule.source.literal, []).append(n)
+                continue
+            rarest = min(_literal_segments(rule), key=n_rules.__getitem__, default=None)
+            found = self._others if rarest is None else self._by_segment.setdefault(rarest, [])
+            found.append((n, _longest_literal(rule)))
 
     def decide(self, key: str) -> tuple[Rule, tuple[str, ...]] | None:
         """Give the rule that decides the key and what it becomes; ``None`` where it passes through."""
@@ -41,23 +46,18 @@ class Stage:
                 return rule, names
         return None
 
-    def candidates(self, key: str) -> Iterator[Rule]:
-        """Give the rules in their order, without those whose first or last segment is another one."""
-        found = self._patterns_for(key)
+    def candidates(self, key: str) -> list[Rule]:
+        """Give the rules in their order, without most of those whose literal text is not in the key."""
+        found = [n for n, text in self._others if text in key]
         if key in self._plain:
-            found = sorted([*found, *self._plain[key]])
+            found += self._plain[key]
+        by_segment = self._by_segment
+        if by_segment:
+            for segment in {*key.split(".")}:
+                if segment in by_segment:
+                    found += [n for n, text in by_segment[segment] if text in key]
         rules = self.rules
-        return (rules[n] for n in found)
-
-    def _patterns_for(self, key: str) -> list[int]:
-        first, last = ends = key.partition(".")[0], key.rpartition(".")[2]
-        found = self._candidates.get(ends)
-        if found is None:
-            programs = [(n, self.rules[n].program) for n in self._patterns]
-            found = [n for n, p in programs if p.first in (None, first) and p.last in (None, last)]
-            if len(self._candidates) < _MOST_CACHED:
-                self._candidates[ends] = found
-        return found
+        return [rules[n] for n in sorted(found)]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stage) and (self.rules, self.name) == (other.rules, other.name)
@@ -67,6 +67,15 @@ class Stage:
 
     def __repr__(self) -> str:
         return f"Stage({list(self.rules)!r}, {self.name!r})"
+
+
+def _literal_segments(rule: Rule) -> list[str]:
+    return list(dict.fromkeys(segment for segment in rule.source.segments if isinstance(segment, str)))
+
+
+def _longest_literal(rule: Rule) -> str:
+    # `**` takes a dot beside it with it where it is empty.
+    return max((item.text.strip(".") for item in rule.source.items if isinstance(item, Literal)), key=len, default="")
 
 
 class Step(NamedTuple):
@@ -89,6 +98,14 @@ class Fate(NamedTuple):
     def where(self) -> str:
         """The last line that decided, as in ``llama.rules:4``; ``identity`` where none did."""
         return self.steps[-1].rule.where if self.steps else "identity"
+
+    def after(self, stage: int) -> str | None:
+        """Give the name as the stage, counted from 0, leaves it."""
+        return next((step.key for step in self.steps if step.stage > stage), self.name)
+
+    def decided_by(self, stage: int) -> str:
+        """Give the last line that decided up to the stage, as ``where`` does."""
+        return self._replace(steps=tuple(step for step in self.steps if step.stage <= stage)).where
 
 
 class Rules:
@@ -159,7 +176,20 @@ class Rules:
         >>> Rules.parse("embed.w -> embed.w & head.w").targets("embed.w")
         ('embed.w', 'head.w')
         """
-        return tuple(dict.fromkeys([fate.name for fate in self.fates(key) if fate.name is not None]))
+        names: tuple[str, ...] = (key,)
+        for stage in self.stages:
+            if len(names) > 1:
+                return tuple(dict.fromkeys([fate.name for fate in self.fates(key) if fate.name is not None]))
+            found = stage.decide(names[0])
+            if found is None:
+                continue
+            rule, after = found
+            if rule.action == OPEN:
+                return names
+            if not after:
+                return ()
+            names = after
+        return names
 
     def fates(self, key: str) -> tuple[Fate, ...]:
         """Say what becomes of a key and which lines decide it: one fate for each name, or the one that leaves it out.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ckptnames.rules.arithmetic import MAX_DIGITS, Expression
 
@@ -26,6 +28,10 @@ def quoted(text: str) -> str:
     if not text or ".." in text:
         return _in_quotes(text)
     return ".".join(_in_quotes(s) if _TO_QUOTE.search(s) or not s.isprintable() else s for s in text.split("."))
+
+
+def _first_repeated(texts: Iterable[str]) -> str | None:
+    return next((text for text, n in Counter(texts).items() if n > 1), None)
 
 
 def _quoted_in_braces(text: str) -> str:
@@ -95,6 +101,10 @@ class Choice:
     def __str__(self) -> str:
         return "{" + self.name + ":" + "|".join(map(_quoted_in_braces, self.texts)) + "}"
 
+    def repeated(self) -> str | None:
+        """Give a text that stands twice, if one does."""
+        return _first_repeated(self.texts)
+
 
 Member = str | tuple[int, int]
 
@@ -138,6 +148,19 @@ class Members:
             before += high - low + 1
         return None
 
+    def repeated(self) -> str | None:
+        """Give a text that stands twice, if one does.
+
+        >>> Members(((0, 2), "x", "2")).repeated()
+        '2'
+        """
+        spans = sorted(member for member in self.members if not isinstance(member, str))
+        for before, after in pairwise(spans):
+            if after[0] <= before[1]:
+                return str(after[0])
+        texts, ranges = texts_of(self), Members(tuple(spans))
+        return next((text for text in texts if ranges.index(text) is not None), None) or _first_repeated(texts)
+
     def __getitem__(self, n: int) -> str:
         for member in self.members:
             if isinstance(member, str):
@@ -164,6 +187,13 @@ class Sum:
 
     def __str__(self) -> str:
         return "{" + str(self.expression) + "}"
+
+
+def texts_of(item: object) -> tuple[str, ...]:
+    """Give the texts that a choice or a set spells out; not the numbers of a range, which may be many."""
+    if isinstance(item, Choice):
+        return item.texts
+    return tuple(m for m in item.members if isinstance(m, str)) if isinstance(item, Members) else ()
 
 
 Item = Literal | Stars | Text | Digits | Choice | Members | Sum

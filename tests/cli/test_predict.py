@@ -183,8 +183,8 @@ def test_explained_as_json(run: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "help"),
     [
-        ([], "bad-usage", "'ckptnames predict --help' shows what there is"),
-        (["model.py:Net", "--flat", "--explain"], "bad-usage", "'ckptnames predict --help' shows what there is"),
+        ([], "bad-usage", "name one, as in 'ckptnames predict model.py:Net'"),
+        (["model.py:Net", "--flat", "--explain"], "bad-usage", "give one of the two"),
         (["model.py:Net", "--wrap", "dpp"], "unknown-wrapper", "did you mean 'dp'?"),
         (["model.py:Net", "--wrap", "ddp@hed"], "no-such-submodule", "did you mean 'head'?"),
         (["model.py:Net", "--explain", "hed.bias"], "no-such-key", "did you mean 'head.bias'?"),
@@ -303,9 +303,7 @@ def test_two_models(run: Run) -> None:
 def test_a_model_is_not_fixed(run: Run) -> None:
     result = run("fix", "model.py:Net", "--add", "module", "-o", "out.pt")
     assert result.exit_code == 2
-    assert result.stderr.startswith(
-        "error[cannot-rewrite]: 'model' can be read but not rewritten\n  --> model.py:Net\n"
-    )
+    assert result.stderr.startswith("error[cannot-rewrite]: ")
     assert not Path("out.pt").exists()
 
 

@@ -21,10 +21,11 @@ from torch import nn
 
 import ckptnames
 from ckptnames.errors import CkptnamesError
-from ckptnames.predict.building import build, constructed
-from ckptnames.predict.locating import arguments, model_operand
-from ckptnames.predict.offline import offline
-from ckptnames.predict.recording import Record
+from ckptnames.prediction.arguments import arguments
+from ckptnames.prediction.building import build, constructed
+from ckptnames.prediction.locating import model_operand
+from ckptnames.prediction.offline import offline
+from ckptnames.prediction.recording import Record
 from tests.predict.agreement import as_said, as_saved
 from tests.predict.layers import CASES, public_classes
 from tests.predict.sources import write

@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import ckptnames
-from ckptnames.predict.building import built
-from ckptnames.predict.doctor import Finding, examine
-from ckptnames.predict.origins import explain
+from ckptnames.prediction.building import built
+from ckptnames.prediction.doctor import Finding, examine
+from ckptnames.prediction.origins import explain
 from tests.predict.layers import CASES, public_classes
 from tests.predict.sources import write
 

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import ckptnames
 from ckptnames.errors import NoStateDict
-from ckptnames.predict.walk import modules
+from ckptnames.prediction.walk import modules
 from tests.predict.agreement import assert_predicts
 
 

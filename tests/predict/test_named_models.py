@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import ckptnames
-from ckptnames.predict.building import built
-from ckptnames.predict.doctor import examine
-from ckptnames.predict.origins import explain
+from ckptnames.prediction.building import built
+from ckptnames.prediction.doctor import examine
+from ckptnames.prediction.origins import explain
 from tests.predict.agreement import as_said, as_saved
-from tests.predict.whole_models import _torchvision as torchvision
+from tests.predict.whole_models import torchvision
 
 pytestmark = [
     pytest.mark.models,

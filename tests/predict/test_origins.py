@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import ckptnames
-from ckptnames.errors_predict import NoSuchKey
-from ckptnames.predict.building import built
-from ckptnames.predict.origins import Step, explain
-from ckptnames.predict.recording import Record, recorded
+from ckptnames.errors import NoSuchKey
+from ckptnames.prediction.building import built
+from ckptnames.prediction.origins import Step, explain
+from ckptnames.prediction.recording import Record, recorded
 from tests.predict.layers import CASES, public_classes
 from tests.predict.sources import write
 

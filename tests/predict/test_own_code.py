@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import ckptnames
 from ckptnames.errors import EndlessModel, NoStateDict, NotAModule
-from ckptnames.predict.live import answered
+from ckptnames.prediction.live import answered
 from tests.predict.agreement import as_said, as_saved, assert_predicts
 
 Saved = dict[str, Any]

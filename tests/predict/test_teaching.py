@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import ckptnames
-from ckptnames.predict.building import built
-from ckptnames.predict.doctor import examine
-from ckptnames.predict.origins import explain
+from ckptnames.prediction.building import built
+from ckptnames.prediction.doctor import examine
+from ckptnames.prediction.origins import explain
 from tests.predict.agreement import as_said, as_saved, ties
 
 TEACHING = Path(__file__).parents[2] / "fixtures/teaching"

@@ -48,7 +48,7 @@ class Built(NamedTuple):
 
 def torchvision_models() -> Iterator[Built]:
     """Build every model of torchvision that needs no data."""
-    models = _torchvision().models
+    models = torchvision().models
     for name in models.list_models():
         if not name.startswith(_NO_DATA):
             taken = signature(models.get_model_builder(name)).parameters
@@ -59,7 +59,7 @@ def torchvision_models() -> Iterator[Built]:
 
 def timm_models() -> Iterator[Built]:
     """Build the first model of each family of timm, and every fortieth of all."""
-    _torchvision()
+    torchvision()
     timm: Any = import_module("timm")
     first = [timm.list_models(module=module)[0] for module in timm.list_modules()]
     for name in dict.fromkeys([*first, *timm.list_models()[::40]]):
@@ -69,7 +69,7 @@ def timm_models() -> Iterator[Built]:
 
 def transformers_models() -> Iterator[Built]:
     """Build the best known models of transformers, and every fifth of all, from their default configurations."""
-    _torchvision()
+    torchvision()
     auto: Any = import_module("transformers.models.auto")
     for name in dict.fromkeys([*_KNOWN.split(), *list(auto.modeling_auto.MODEL_MAPPING_NAMES)[::5]]):
         if name not in _NOT_BY_DEFAULT:
@@ -82,7 +82,7 @@ def _built(name: str, model: nn.Module) -> Built:
 
 
 @cache
-def _torchvision() -> Any:
+def torchvision() -> Any:
     """Import torchvision; its models need none of its operators, which want the torch that they were compiled for."""
     found = find_spec("torchvision")
     assert found is not None and found.submodule_search_locations, "install the extra 'models'"

@@ -91,5 +91,5 @@ def wrapped_at(model: nn.Module, wrap: Wrap, path: str) -> nn.Module:
         return wrap(model)
     above, _, name = path.rpartition(".")
     holder = model.get_submodule(above)
-    setattr(holder, name, wrap(getattr(holder, name)))
+    holder._modules[name] = wrap(holder._modules[name])
     return model

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from hypothesis import reject
 from hypothesis import strategies as st
 
+from ckptnames.errors import RuleSyntax
 from ckptnames.rules import Pattern, Rule, Rules
 from ckptnames.rules.arithmetic import Expression, Name, Number, Operation
 from ckptnames.rules.ruleset import Stage
@@ -169,3 +173,94 @@ working_rules = st.lists(
     st.lists(st.sampled_from(_SIMPLE), min_size=1, max_size=3, unique=True).map("\n".join), min_size=1, max_size=2
 ).map(lambda stages: Rules.parse("\n---\n".join(stages)))
 """Rules over the letters of ``plain_keys``, so that they match."""
+
+_SUMS = ("{i+1}", "{2*i+j}", "{i-1}", "{i//2}", "{i%2}", "{i+d}", "{j-i}", "{3-i}", "{i+e}")
+_SETS = {"{a,aa,b}": "{a,b,c.d}", "{0-2,b}": "{3-5,c}"}
+_BOUND = ("{p}", "{q}", "{d:d}", "{e:0..1}", "{w:a|ab|a.b|1}")
+_TEXTS = ("a", "b", "1", "ab", "0")
+
+
+@st.composite
+def small_rules(draw: st.DrawFn) -> Rule:
+    """Rules of every kind over few letters, so that the keys of ``crowded_keys`` match them in many ways."""
+    pieces = st.one_of(st.sampled_from(_TEXTS), st.sampled_from((*_BOUND, *_SETS)), st.sampled_from(_SUMS))
+    parts = st.one_of(st.lists(pieces, min_size=1, max_size=3).map("".join), st.just("**"))
+    left = draw(st.lists(parts, min_size=1, max_size=4))
+    targets = [_small_target(draw, left) for _ in range(draw(st.sampled_from((1, 1, 1, 2))))]
+    try:
+        return Rule.parse(f"{'.'.join(left)} -> {' & '.join(targets)}")
+    except RuleSyntax:
+        reject()
+
+
+def _small_target(draw: st.DrawFn, left: list[str]) -> str:
+    text = ".".join(left)
+    parts = ["**"] * left.count("**")
+    for name in "pqdew":
+        if f"{{{name}}}" in text or f"{{{name}:" in text:
+            parts += draw(st.sampled_from(([], [f"{{{name}}}"], [f"x{{{name}}}"], [f"{{{name}}}"] * 2)))
+    if "{w:" in text:
+        parts += draw(st.sampled_from(([], ["{w:a|x|y.z|b}"])))
+    for name in "de":
+        if f"{{{name}:" in text:
+            sums = (f"{{{name}+1}}", f"{{{name}-1}}", f"{{5//{name}}}", f"x{{{name}%2}}")
+            parts += draw(st.lists(st.sampled_from(sums), max_size=1))
+    for name in "ij":
+        if any(one in text and name in one for one in _SUMS):
+            parts.append(f"{{{name}:{draw(st.sampled_from(('d', '0..1', '0..5')))}}}")
+    parts = draw(st.permutations([*parts, *draw(st.lists(st.sampled_from(("a", "x")), max_size=1 if parts else 0))]))
+    sets = re.findall("|".join(map(re.escape, _SETS)), text)
+    for one in sets[: draw(st.integers(0, len(sets)))]:
+        parts.append(_SETS[one])
+    return ".".join(parts or ["a"])
+
+
+_crowded_segments = st.sampled_from(("a", "b", "ab", "aa", "0", "1", "12", "01", "a1", "1b", "2", "ba1"))
+crowded_keys = st.lists(_crowded_segments, min_size=1, max_size=5).map(".".join)
+
+
+@st.composite
+def small_rules_and_keys(draw: st.DrawFn, n_rules: int = 1) -> tuple[list[Rule], list[str]]:
+    """Rules, and keys of which most match the left side of one."""
+    found = [draw(small_rules()) for _ in range(n_rules)]
+    keys = [_key_like(draw, draw(st.sampled_from(found)).source.items) for _ in range(4)]
+    return found, [*keys, draw(crowded_keys), draw(crowded_keys)]
+
+
+def _key_like(draw: st.DrawFn, items: tuple[Item, ...]) -> str:
+    texts: dict[str, str] = {}
+    parts = [_text_like(draw, item, texts) for item in items]
+    return re.sub(r"\.\.+", ".", "".join(parts)).strip(".") or "a"
+
+
+def _text_like(draw: st.DrawFn, item: Item, texts: dict[str, str]) -> str:
+    if isinstance(item, Literal):
+        return item.text
+    if isinstance(item, Stars):
+        return draw(st.one_of(st.just(""), crowded_keys))
+    if isinstance(item, Choice | Members):
+        return draw(st.sampled_from(item.texts if isinstance(item, Choice) else tuple(item)))
+    if isinstance(item, Text) and item.name in texts:
+        return texts[item.name]
+    drawn = draw(
+        _crowded_segments if isinstance(item, Text) else st.sampled_from(("0", "1", "2", "3", "7", "12", "01"))
+    )
+    if isinstance(item, Text):
+        texts[item.name] = drawn
+    return drawn
+
+
+_SIDES = ("a", "b", "{p}", "a{p}", "{i:d}", "{w:a|b}", "{a,b}", "**")
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> Rules:
+    """Rules whose right sides are left sides in another order: many can be undone for every key, others seem so."""
+    sides = draw(st.lists(st.lists(st.sampled_from(_SIDES), min_size=1, max_size=3), min_size=1, max_size=3))
+    others = draw(st.one_of(st.permutations(sides), st.lists(st.sampled_from(sides), min_size=3, max_size=3)))
+    turned = {"{w:a|b}": "{w:b|a}", "{a,b}": "{b,a}"}
+    lines = [f"{'.'.join(a)} -> {'.'.join(turned.get(s, s) for s in b)}" for a, b in zip(sides, others, strict=False)]
+    try:
+        return Rules.parse("\n".join(lines))
+    except RuleSyntax:
+        reject()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ckptnames.errors import CkptnamesError, KeyTooLong, NotInvertible
@@ -15,6 +15,7 @@ from ckptnames.rules import Pattern, Rule, Rules, plan
 from ckptnames.rules.arithmetic import UNBOUNDED, evaluate, parse_expression, solve
 from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Text, quoted
 from tests.property.strategies import (
+    exchanges,
     key_sets,
     nasty_keys,
     plain_keys,
@@ -150,28 +151,28 @@ class TestTime:
         ],
     )
     def test_ten_thousand_segments(self, pattern: str) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         Pattern.parse(pattern).match(".".join("a" * 10_000))
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 50
 
     @pytest.mark.parametrize("pattern", ["{p}a{q}b{r}a{s}c", "{p}{q}{r}{s}c", "{p}{i:d}{q}{j:d}c", "{p}{a,aa,aaa}{q}c"])
     def test_one_segment_of_ten_thousand_characters(self, pattern: str) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         Pattern.parse(pattern).match("a" * 10_000)
         Pattern.parse(pattern).match("1" * 10_000)
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 50
 
     def test_slots_that_stand_twice_are_given_up_in_time(self) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(KeyTooLong):
             Pattern.parse("{x}{y}{x}b").match("a" * 10_000)
-        assert time.perf_counter() - start < 10
+        assert time.process_time() - start < 100
 
     def test_everywhere(self) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         key = ".".join("ab" * 5_000)
         assert Rules.parse("**.{p}.b.** -> **.{p}.**")(key) == ".".join("a" * 5_000)
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 50
 
     def test_ninety_thousand_keys(self) -> None:
         keys = [f"model.layers.{i}.experts.{e}.{w}.weight" for i in range(60) for e in range(500) for w in "abc"]
@@ -179,10 +180,27 @@ class TestTime:
         text += "**.num_batches_tracked -> !drop ?\n**._orig_mod.** -> **.** ?\nlm_head.weight -> head.weight ?\n"
         text += "model.layers.{i:d}.experts.{e:d}.{w:a|b|c}.weight -> layers.{i}.ffn.{e}.{w:x|y|z}\nmodel.** -> ** ?"
         found = Rules.parse(text)
-        start = time.perf_counter()
+        start = time.process_time()
         names = {found(key) for key in keys}
-        assert time.perf_counter() - start < 3  # 0.6 s on an idle machine
+        assert time.process_time() - start < 30  # 0.6 s on an idle machine
         assert len(names) == len(keys) == 90_000
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            "**.x{n}.** -> **.y{n}.** ?",
+            "**.x{n}.**.z.** -> **.y{n}.**.z.** ?",
+            "model.{{p}}.{{i:d}}.{{q}}.{{e:d}}.x{n}.{{r}} -> {{p}}.{{i}}.{{q}}.{{e}}.y{n}.{{r}} ?",
+            "**.x{n}_{{p}}.** -> **.y{n}.{{p}}.** ?",
+            "model.{{p}}.** -> y{n}.{{p}}.**",  # The first takes every key; the others are shadowed.
+        ],
+    )
+    def test_two_hundred_rules(self, rule: str) -> None:
+        keys = [f"model.layers.{i}.experts.{e}.w.weight" for i in range(20) for e in range(500)]
+        found = Rules.parse("\n".join(rule.format(n=n) for n in range(200)))
+        start = time.process_time()
+        plan(keys, found)
+        assert time.process_time() - start < 20  # 0.2 s on an idle machine; a minute where each rule is tried
 
 
 class TestInverse:
@@ -209,6 +227,15 @@ class TestInverse:
         name = found(key)
         assert name is not None
         assert back(name) == key
+
+    @settings(suppress_health_check=[HealthCheck.filter_too_much])
+    @given(exchanges(), st.lists(plain_keys, min_size=6, max_size=6))
+    def test_exchanges_for_every_key(self, found: Rules, keys: list[str]) -> None:
+        try:
+            back = found.inverse()
+        except NotInvertible:
+            return
+        assert [back(found(key) or "") for key in keys] == keys
 
     @settings(max_examples=100)
     @given(key_sets)

@@ -30,6 +30,13 @@ def renamed(real: Real, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.parametrize(("file", "date"), [(MAY, "22may"), (JULY, "11jul")])
+def test_the_manifests_in_the_fixtures_are_of_these_files(real: Real, file: str, date: str) -> None:
+    known = ckptnames.read(f"fixtures/manifests/sevennet_{date}.json")
+    found = ckptnames.read(real(file))
+    assert [(key, info[:2]) for key, info in known.items()] == [(key, info[:2]) for key, info in found.items()]
+
+
 def weights(path: Path) -> Any:
     return inside(load(path), "model_state_dict")
 

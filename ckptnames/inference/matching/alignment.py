@@ -1,0 +1,397 @@
+"""Two trees of modules laid over each other: corresponding blocks first, from the largest in, then the units in them.
+
+Blocks are found by the shapes they hold, in the order of their numbers, so that neither the names of the levels nor
+how many there are matters. Inside blocks that correspond, units of equal shape are told apart by their names. What was
+told once holds for all blocks of a kind: a pair of names that shapes alone decide in one is known in the next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from math import prod
+from typing import NamedTuple
+
+from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
+from ckptnames.inference.matching.columns import Column, columns_below
+from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
+from ckptnames.inference.matching.learned import Known, Level
+from ckptnames.inference.matching.twins import Twins
+from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
+from ckptnames.inference.naming.places import is_norm, norm_places
+from ckptnames.inference.naming.words import OBJECTION, likeness
+
+_KNOWN = 6.0
+"""How much it counts that the shapes told the same pair of names in another block."""
+
+_KNOWN_OTHERWISE = 1.0
+_SAME_PLACE = 2.5
+_ENOUGH_ALONE = 1.3
+_MOST_COMPARED = 40_000
+_VARIED = 3
+
+
+class Match(NamedTuple):
+    """A unit of the target, the unit of the source that fills it, and what told so."""
+
+    source: Unit
+    target: Unit
+    why: str
+
+
+class Open(NamedTuple):
+    """Names that could be each other's, and that nothing told apart."""
+
+    sources: tuple[tuple[Unit, ...], ...]
+    targets: tuple[tuple[Unit, ...], ...]
+
+
+class _Group(NamedTuple):
+    """Units that go together: for each block those of one name, or of one column."""
+
+    name: str
+    units: tuple[tuple[Unit, ...], ...]
+    is_inside: bool
+    """True below blocks, False below the root."""
+
+    @property
+    def shapes(self) -> tuple[tuple[Shapes, ...], ...]:
+        return tuple(tuple(unit.shapes for unit in units) for units in self.units)
+
+    @property
+    def all(self) -> Iterator[Unit]:
+        return (unit for units in self.units for unit in units)
+
+
+Pairs = Sequence[tuple[Node, Node]]
+
+
+class _Visit(NamedTuple):
+    """Blocks that correspond, and where the search was when it went into them."""
+
+    sources: Sequence[Node]
+    targets: Sequence[Node]
+    is_exact: bool
+    levels: tuple[Level, ...]
+
+
+class Alignment:
+    """The search, and what it found."""
+
+    def __init__(self, source: Node, target: Node) -> None:
+        self.source, self.target = source, target
+        self.matches: dict[Unit, Match] = {}
+        self.open: list[Open] = []
+        self._taken: set[Unit] = set()
+        self._visits: list[_Visit] = []
+        self._held: set[Unit] = set()
+        self._known = Known()
+        self._twins = Twins()
+
+    def run(self) -> None:
+        """Lay the source over the target."""
+        is_exact = self.source.bag == self.target.bag and all_known(self.target.units)
+        self._inside([(self.source, self.target)], is_exact)
+        self._again()
+
+    def _again(self) -> None:
+        """Look once more into every pair of blocks that was left with open units, with what was learned since."""
+        n_before = -1
+        while n_before < len(self.matches):
+            n_before = len(self.matches)
+            for visit in self._visits:
+                if any(block.left for block in visit.sources) and any(block.left for block in visit.targets):
+                    with self._known.back_in(visit.levels):
+                        self._units(visit.sources, visit.targets, visit.is_exact)
+
+    def match(self, source: Unit, target: Unit, why: str) -> None:
+        """Note that one unit fills another, unless either is taken."""
+        if source in self._taken or target in self.matches:
+            return
+        self.matches[target] = Match(source, target, why)
+        self.withhold(source)
+        _count_down(target)
+        self._known.learn(source, target)
+
+    def withhold(self, source: Unit) -> None:
+        """Let a unit of the source fill nothing any more."""
+        if self.is_free(source):
+            _count_down(source)
+        self._taken.add(source)
+
+    def match_twins(self) -> None:
+        """Match the units of all blocks that are twins of others as those are matched."""
+        filled = {target: match.source for target, match in self.matches.items()}
+        for source, target, first in self._twins.counterparts(filled):
+            if target not in self.matches and source not in self._taken:
+                filled[target] = source
+                self.matches[target] = Match(source, target, self.matches[first].why)
+                self._taken.add(source)
+        self._held.clear()
+
+    def is_free(self, unit: Unit) -> bool:
+        """Tell whether a unit is not matched yet."""
+        return unit not in self._taken and unit not in self.matches and unit not in self._held
+
+    def still_open(self) -> Iterator[Open]:
+        """Give what was left open and nothing has filled since, each target once."""
+        seen: set[Unit] = set()
+        for group in self.open:
+            free = tuple(units for units in group.sources if all(map(self.is_free, units)))
+            left = tuple(units for units in group.targets if all(map(self.is_free, units)))
+            if free and left and seen.isdisjoint(unit for units in left for unit in units):
+                seen.update(unit for units in left for unit in units)
+                yield Open(free, left)
+
+    # Blocks
+
+    def _align(self, pairs: Pairs, is_exact: bool) -> None:
+        """Go inside pairs of blocks, those of equal structure together, the ones with fewest doubles first."""
+        firsts, twins = self._twins.parted(pairs)
+        for source, target in twins:
+            self._hold(source, target)
+        parts: dict[tuple[int, int], list[tuple[Node, Node]]] = {}
+        for source, target in firsts:
+            parts.setdefault((source.build, target.build), []).append((source, target))
+        with self._known.within(*pairs[0]):
+            for part in sorted(parts.values(), key=lambda part: _doubles(part[0][1])):
+                self._inside(part, is_exact)
+
+    def _hold(self, source: Node, target: Node) -> None:
+        """Keep the units of twins, which will be matched as those of the first are."""
+        for node in (source, target):
+            for unit in node.units:
+                if unit not in self._held:
+                    self._held.add(unit)
+                    _count_down(unit)
+
+    def _inside(self, pairs: Pairs, is_exact: bool) -> None:
+        if all(source.unit and target.unit and len(source.units) == len(target.units) == 1 for source, target in pairs):
+            for source, target in pairs:
+                if source.unit and target.unit and source.unit.shapes == target.unit.shapes:
+                    self.match(source.unit, target.unit, "the block it stands for")
+            return
+        sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+        self._visits.append(_Visit(sources, targets, is_exact, self._known.levels))
+        self._blocks(sources, targets)
+        n_before = -1
+        # What is matched supports its neighbours, in whatever order they come.
+        while n_before < len(self.matches):
+            n_before = len(self.matches)
+            self._units(sources, targets, is_exact)
+        self._by_name(sources, targets)
+
+    def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
+        tried: set[tuple[str, str, int]] = set()
+        while True:
+            found = candidates(columns_below(sources), columns_below(targets))
+            choice = Choice([c for c in found if _key(c) not in tried], self._likeness)
+            n_before = len(tried)
+            while (chosen := choice.next()) is not None:
+                tried.add(_key(chosen))
+                is_exact = chosen.trust > ALIKE and all_known(unit for _, block in chosen.pairs for unit in block.units)
+                self._align(chosen.pairs, is_exact)
+            if len(tried) == n_before:
+                return
+
+    # Units
+
+    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
+        ours, theirs = self._groups(sources), self._groups(targets)
+        block = Block(_names(sources[0], ours), _names(targets[0], theirs))
+        left = [
+            [Counter(unit.shapes for unit in node.units if self.is_free(unit)) for node in side]
+            for side in (sources, targets)
+        ]
+        by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[_Group], list[_Group]]] = defaultdict(
+            lambda: ([], [])
+        )
+        for side, groups in enumerate((ours, theirs)):
+            for group in groups:
+                by_shapes[group.shapes][side].append(group)
+        for shapes, (some, others) in sorted(by_shapes.items(), key=lambda item: -sum(map(len, item[0]))):
+            some, others = self._free(some), self._free(others)
+            if some and others:
+                complete = is_exact and all(
+                    counter[shape] == len(side) * sum(s == shape for s in row)
+                    for side, counters in ((some, left[0]), (others, left[1]))
+                    for row, counter in zip(shapes, counters, strict=True)
+                    for shape in row
+                )
+                self._assign(some, others, block, complete)
+
+    def _assign(self, some: Sequence[_Group], others: Sequence[_Group], block: Block, complete: bool) -> None:
+        ours, theirs = {group.name: group for group in some}, {group.name: group for group in others}
+        evidence = Evidence(
+            self._likeness,
+            self._told,
+            lambda source, target: self._kinship(ours[source], theirs[target]),
+            complete,
+            _is_distinctive(others[0]),
+            _is_varied(others[0]),
+            others[0].is_inside,
+        )
+        for pair in assigned(list(ours), list(theirs), block, evidence):
+            self._take(ours[pair.source], theirs[pair.target], pair)
+        some, others = self._free(some), self._free(others)
+        if some and others:
+            self.open.append(
+                Open(tuple(tuple(group.all) for group in some), tuple(tuple(group.all) for group in others))
+            )
+
+    def _take(self, source: _Group, target: _Group, pair: Found) -> None:
+        for a, b in zip(source.all, target.all, strict=True):
+            self.match(a, b, pair.why)
+
+    def _groups(self, blocks: Sequence[Node]) -> list[_Group]:
+        """Give the free units below the blocks by their names, and the columns of them."""
+        by_name: dict[str, list[tuple[Unit, ...]]] = {}
+        for number, block in enumerate(blocks):
+            for unit in block.units:
+                if self.is_free(unit):
+                    by_name.setdefault(block.below(unit), [()] * len(blocks))[number] = (unit,)
+        is_inside = blocks[0].parent is not None
+        groups = [_Group(name, tuple(units), is_inside) for name, units in by_name.items()]
+        seen = {frozenset(group.all) for group in groups}
+        for column in columns_below(blocks):
+            group = _group_of(column, is_inside)
+            if group and (units := frozenset(group.all)) not in seen:
+                seen.add(units)
+                groups.append(group)
+        return groups
+
+    def _free(self, groups: Iterable[_Group]) -> list[_Group]:
+        return [group for group in groups if all(map(self.is_free, group.all))]
+
+    # Units whose parameters agree in part
+
+    def _by_name(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
+        """Match units by name where not all of their shapes agree: a weight was transposed, a bias came or went."""
+        ours, theirs = [[g for g in self._groups(side) if len(g.units[0]) < 2] for side in (sources, targets)]
+        if len(ours) * len(theirs) > _MOST_COMPARED:
+            return
+        names = Block([group.name for group in ours], [group.name for group in theirs])
+        places = [norm_places(side, side, names.is_sandwich) for side in names]
+        scores = {}
+        for one in ours:
+            for other in theirs:
+                # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
+                is_new = one.shapes != other.shapes
+                if not is_new and (one.name == other.name or (names.is_sandwich and is_norm(other.name))):
+                    continue
+                score = (self._likeness if is_new else likeness)(one.name, other.name)
+                place, wanted = places[0].get(one.name), places[1].get(other.name)
+                if place and wanted:
+                    score = OBJECTION if place != wanted else max(score, _SAME_PLACE)
+                if score >= _ENOUGH_ALONE and _fit_in_part(one, other):
+                    scores[one.name, other.name] = score
+        by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
+        for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
+            rivals = [s for (a, b), s in scores.items() if (a == source) != (b == target)]
+            if max(rivals, default=OBJECTION) <= score - MARGIN:
+                for units, others in zip(by_name[0][source].units, by_name[1][target].units, strict=True):
+                    for a, b in zip(units, others, strict=False):
+                        self.match(a, b, "names that are alike, though not all shapes are")
+
+    # Evidence
+
+    def _likeness(self, source: str, target: str) -> float:
+        known = self._told(source, target)
+        return max(likeness(source, target), 0.0) + known if known > 0 else likeness(source, target) + known
+
+    def _told(self, source: str, target: str, beside: Collection[str] = ()) -> float:
+        """Say how much the names count that were found to belong together elsewhere, or not to."""
+        verdict = self._known.verdict(source, target, beside)
+        return _KNOWN if verdict > 0 else _KNOWN_OTHERWISE * verdict if source != target else 0.0
+
+    def _kinship(self, source: _Group, target: _Group) -> float:
+        """Tell whether the neighbours of units are matched with each other (1), with others (-1), or not yet (0)."""
+        votes = [self._kin(a, b) for a, b in zip(source.all, target.all, strict=True)]
+        return sum(votes) / len(votes)
+
+    def _kin(self, source: Unit, target: Unit) -> int:
+        above = _home(source.node)
+        if above is None:
+            return 0
+        near = [child for child in above.children if child is not source.node and self._counterpart(child)]
+        before = [child for child in near if _is_before(child, source.node)]
+        if before:
+            near = [max(before, key=lambda child: child.slots)]
+        found = [self._counterpart(child) for child in near]
+        return 0 if not found else 1 if any(node and _home(node) is _home(target.node) for node in found) else -1
+
+    def _counterpart(self, node: Node) -> Node | None:
+        found = self._known.counterparts.get(node.unit) if node.unit else None
+        return found.node if found else None
+
+
+def _key(candidate: Candidate) -> tuple[str, str, int]:
+    return candidate.source.name, candidate.target.name, candidate.trust
+
+
+def _names(block: Node, groups: Iterable[_Group]) -> list[str]:
+    """Name the parts of a block, matched ones too, and what others like it have besides; of the root what is free."""
+    inside = map(block.below, block.units if block.parent is not None else ())
+    return list(dict.fromkeys([*inside, *(group.name for group in groups)]))
+
+
+def _count_down(unit: Unit) -> None:
+    node: Node | None = unit.node
+    while node is not None:
+        node.left -= 1
+        node = node.parent
+
+
+def _group_of(column: Column, is_inside: bool) -> _Group | None:
+    """Make a group of a column of leaf modules, of which at least one block has several."""
+    if max(map(len, column.lists), default=0) < 2 or any(
+        len(node.units) != 1 or node.unit is None for node in column.nodes
+    ):
+        return None
+    return _Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists), is_inside)
+
+
+def _is_varied(group: _Group) -> bool:
+    return len({unit.shapes for unit in group.all}) >= _VARIED
+
+
+def _is_distinctive(group: _Group) -> bool:
+    return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
+
+
+def _home(node: Node) -> Node | None:
+    """Give the innermost module that holds more than this one."""
+    above = node.parent
+    while above is not None and len(above.units) < 2 and above.parent is not None:
+        above = above.parent
+    return above
+
+
+def _is_before(node: Node, other: Node) -> bool:
+    """Tell whether two neighbours are told apart by a number, and which is the lower."""
+    return node.template == other.template and node.slots < other.slots
+
+
+def _doubles(block: Node) -> float:
+    """Tell how many units of a block have a shape that others have too."""
+    counted = Counter(unit.shapes for unit in block.units)
+    return sum(n * n for n in counted.values()) / max(1, len(block.units))
+
+
+def _fit_in_part(source: _Group, target: _Group) -> bool:
+    """Tell whether in most blocks some parameter has one shape on both sides, or a weight as many elements."""
+    both = [
+        (a, b)
+        for some, others in zip(source.units, target.units, strict=True)
+        for a, b in zip(some, others, strict=False)
+    ]
+    n_targets = sum(map(len, target.units))
+    return bool(both) and 2 * len(both) >= n_targets and all(_agree_in_part(a, b) for a, b in both)
+
+
+def _agree_in_part(source: Unit, target: Unit) -> bool:
+    weight, other = source.shape("weight"), target.shape("weight")
+    if weight is not None and other is not None and prod(weight) != prod(other):
+        return False
+    shapes = dict(source.shapes)
+    return any(shapes.get(role) == shape for role, shape in target.shapes) or (weight is not None and other is not None)

@@ -1,0 +1,231 @@
+"""Which of several names is which of several others, where their tensors could be either's: by words, with a margin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+from ckptnames.inference.matching.units import template_of
+from ckptnames.inference.naming.places import gate_and_up, in_order, is_norm, is_sandwich, norm_places
+from ckptnames.inference.naming.words import OBJECTION, telling_likeness, told_apart
+
+MARGIN = 0.35
+"""By so much a pair has to be more alike than its rivals."""
+
+ENOUGH = 1.0
+"""So alike are two names that speak of one thing."""
+
+_SUPPORT = 0.5
+_MOST_PERMUTED = 6
+_MOST_COMPARED = 2500
+_MOST_PLACED = 2
+
+FAIR = 0.4
+"""So alike are two names that share a word, enough where shapes say the rest."""
+
+Likeness = Callable[[str, str], float]
+
+
+class Evidence(NamedTuple):
+    """What is known of some names whose tensors have equal shapes."""
+
+    likeness: Likeness
+    known: Callable[[str, str, Collection[str]], float]
+    """What other blocks told of the two names, where those beside them that differ in a number stood there too."""
+    support: Callable[[str, str], float]
+    """From -1 to 1: whether the neighbours of the two are matched with each other."""
+    is_complete: bool
+    """Each of these sources has its target here, so that what is left over belongs together."""
+    is_distinctive: bool
+    """Few other tensors would have these shapes by chance."""
+    is_varied: bool
+    """Hardly any would: it is a sequence of several shapes."""
+    is_inside: bool
+    """The tensors stand in blocks that correspond."""
+
+
+class Found(NamedTuple):
+    """A pair of names, and in words what told that they belong together."""
+
+    source: str
+    target: str
+    why: str
+
+
+class Block(NamedTuple):
+    """The names of all parts of the block on either side, for names whose meaning depends on what stands beside."""
+
+    source: Collection[str]
+    target: Collection[str]
+
+    @property
+    def is_sandwich(self) -> bool:
+        """Tell whether it has norms before and after its parts."""
+        return is_sandwich(self.source) or is_sandwich(self.target)
+
+
+def assigned(sources: Collection[str], targets: Collection[str], block: Block, evidence: Evidence) -> list[Found]:
+    """Pair names whose tensors have equal shapes, as far as the names and what is around them tell."""
+    search = _Search(sources, targets, evidence)
+    search.by_name(block)
+    search.by_norm_place(block)
+    search.leave_norms(block)
+    if search.is_square:
+        search.by_gate()
+        search.by_order(block)
+    search.by_likeness()
+    return search.found
+
+
+class _Search:
+    def __init__(self, sources: Collection[str], targets: Collection[str], evidence: Evidence) -> None:
+        self.sources, self.targets = list(sources), list(targets)
+        self.evidence = evidence
+        self.is_square = len(sources) == len(targets)
+        self.is_complete = evidence.is_complete and self.is_square
+        self.found: list[Found] = []
+        self.shifted: set[str] = set()
+        self.sandwich = False
+
+    def take(self, pairs: Iterable[tuple[str, str]], why: str) -> None:
+        for source, target in pairs:
+            self.found.append(Found(source, target, why))
+            self.sources.remove(source)
+            self.targets.remove(target)
+
+    def by_name(self, block: Block) -> None:
+        """Take the same name for the same thing, but not a number that may have shifted.
+
+        Where `layers.0` stands on both sides, one side has a `layers.1` and the other a `proj_in` of the same shape,
+        the numbers do not count the same things.
+        """
+        same = [name for name in self.targets if name in self.sources]
+        if len(same) < min(len(self.sources), len(self.targets)):
+            self.shifted = {name for name in same if _family(name, block.source) != _family(name, block.target)}
+        self.take([(name, name) for name in same if name not in self.shifted], "the same name")
+
+    def by_norm_place(self, block: Block) -> None:
+        if len(self.sources) + len(self.targets) < 3:
+            return
+        ours = _unique(norm_places(self.sources, block.source, block.is_sandwich))
+        theirs = _unique(norm_places(self.targets, block.target, block.is_sandwich))
+        self.take(
+            [(ours[place], theirs[place]) for place in ours if place in theirs], "the place of the norm in its block"
+        )
+
+    def leave_norms(self, block: Block) -> None:
+        """Leave norms of a block to their places alone where words mislead: one after is named as one before."""
+        if block.is_sandwich or _is_counted(self.sources) != _is_counted(self.targets):
+            self.sources = [name for name in self.sources if not is_norm(name)]
+            self.targets = [name for name in self.targets if not is_norm(name)]
+
+    def by_gate(self) -> None:
+        ours, theirs = gate_and_up(self.sources), gate_and_up(self.targets)
+        if ours and theirs:
+            self.take(zip(ours, theirs, strict=True), "gate and up projection by their names")
+
+    def by_order(self, block: Block) -> None:
+        """Pair by number, or a number with a place in words."""
+        if len(self.sources) < 2:
+            return
+        ours, theirs = in_order(self.sources), in_order(self.targets)
+        if ours and theirs:
+            if self.is_complete:
+                self.take(zip(ours, theirs, strict=True), "their numbers, in order")
+        elif ours or theirs:
+            ours = ours or _ordered_by(norm_places(self.sources, block.source, block.is_sandwich), self.sources)
+            theirs = theirs or _ordered_by(norm_places(self.targets, block.target, block.is_sandwich), self.targets)
+            if ours and theirs:
+                self.take(zip(ours, theirs, strict=True), "numbers on one side, places on the other, in order")
+
+    def by_likeness(self) -> None:
+        if not 0 < len(self.sources) * len(self.targets) <= _MOST_COMPARED:
+            return
+        scores = self.scores()
+        if self.is_square and 1 < len(self.sources) <= _MOST_PERMUTED:
+            pairs, margin = _best_permutation(self.sources, self.targets, scores)
+            least = FAIR if self.is_complete else ENOUGH
+            if margin >= ENOUGH or all(scores[pair] >= least for pair in pairs):
+                self.take(pairs, "the likeness of all names together")
+        while self.sources and self.targets:
+            score, source, target = max((scores[s, t], s, t) for s in self.sources for t in self.targets)
+            rivals = [scores[source, t] for t in self.targets if t != target]
+            rivals += [scores[s, target] for s in self.sources if s != source]
+            nearest = max(rivals, default=OBJECTION)
+            if score == OBJECTION or nearest > score - MARGIN:
+                break
+            if not self.is_complete and told_apart(source, target):
+                break
+            if score < ENOUGH and (nearest > OBJECTION or not self.stands_alone(source, target, score)):
+                break
+            self.take([(source, target)], "the likeness of names" if rivals else "the only one left of its shape")
+
+    def scores(self) -> dict[tuple[str, str], float]:
+        """Rate all pairs: where there are several, by what tells them apart."""
+        if len(self.sources) == len(self.targets) == 1:
+            rated = {(s, t): self.evidence.likeness(s, t) for s in self.sources for t in self.targets}
+        else:
+            rated = telling_likeness(self.sources, self.targets)
+            for source, target in rated:
+                # What a number stands for depends on all that is counted.
+                is_counted = _family(source, self.sources) - {source} or _family(target, self.targets) - {target}
+                beside = {*self.sources, *self.targets} if is_counted else ()
+                rated[source, target] += self.evidence.known(source, target, beside)
+        for source, target in rated:
+            if source == target and source in self.shifted:
+                rated[source, target] = self.evidence.known(source, target, ())
+            rated[source, target] += _SUPPORT * self.evidence.support(source, target)
+        return rated
+
+    def stands_alone(self, source: str, target: str, score: float) -> bool:
+        """Tell whether two names without rivals belong together though they are not much alike."""
+        known = self.evidence
+        if self.is_complete:
+            return True
+        if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
+            return score > -ENOUGH
+        return known.is_distinctive and score >= FAIR
+
+
+def _family(name: str, names: Collection[str]) -> set[str]:
+    """Give the names that differ from this one in their numbers only."""
+    template = template_of(name)
+    return {other for other in names if template_of(other) == template} if template != name else set()
+
+
+def _is_counted(names: Sequence[str]) -> bool:
+    """Tell whether three or more norms are told apart by one number alone."""
+    norms = [name for name in names if is_norm(name)]
+    return len(norms) > _MOST_PLACED and in_order(norms) is not None
+
+
+def _unique(places: Mapping[str, int]) -> dict[int, str]:
+    names: dict[int, list[str]] = {}
+    for name, place in places.items():
+        names.setdefault(place, []).append(name)
+    return {place: found[0] for place, found in names.items() if len(found) == 1}
+
+
+def _ordered_by(places: Mapping[str, int], names: Sequence[str]) -> list[str] | None:
+    if len(_unique(places)) < len(names):
+        return None
+    return sorted(names, key=lambda name: places[name])
+
+
+def _best_permutation(
+    sources: Sequence[str], targets: Sequence[str], scores: Mapping[tuple[str, str], float]
+) -> tuple[list[tuple[str, str]], float]:
+    """Give the pairs of the assignment that is best as a whole which every near rival has too, and its margin."""
+    ranked = sorted(
+        ((sum(scores[pair] for pair in zip(sources, order, strict=True)), order) for order in permutations(targets)),
+        key=lambda found: -found[0],
+    )
+    best, order = ranked[0]
+    if best == OBJECTION:
+        return [], 0.0
+    pairs = set(zip(sources, order, strict=True))
+    for score, other in ranked[1:]:
+        if score > best - MARGIN:
+            pairs &= set(zip(sources, other, strict=True))
+    return sorted(pairs), best - ranked[1][0]

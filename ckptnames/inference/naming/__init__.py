@@ -1,0 +1,1 @@
+"""What the names of modules say, in the words of the field."""

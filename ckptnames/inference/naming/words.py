@@ -1,0 +1,253 @@
+"""What the names of modules say: their words, what the field means by them, and how alike two names are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+
+from rapidfuzz import fuzz
+
+from ckptnames.inference.naming.vocabulary import DECIDING, HOLLOW, LOOSE, PHRASES, SILENT, SYNONYMS, TELLING
+
+OBJECTION = float("-inf")
+"""How alike two names are of which one says what the other denies."""
+
+SAME = 10.0
+"""How alike a name is to itself."""
+
+_WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
+_CUT = re.compile(r"[./]")
+_CACHED = 1 << 18
+
+
+@lru_cache(_CACHED)
+def words(path: str) -> tuple[str, ...]:
+    """Cut a name into words and numbers, in small letters.
+
+    >>> words("layer.0.SelfAttention.q_proj1")
+    ('layer', '0', 'self', 'attention', 'q', 'proj', '1')
+    """
+    return tuple(word.lower() for segment in _CUT.split(path) for word in _WORD.findall(segment))
+
+
+def _tables() -> tuple[dict[tuple[str, ...], list[tuple[str, str]]], dict[str, str]]:
+    meanings: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for aspect, values in PHRASES.items():
+        for value, phrases in values.items():
+            for phrase in phrases.split(","):
+                found = tuple(word for part in phrase.split() for word in words(part))
+                meanings.setdefault(found, []).append((aspect, value))
+    canon = {}
+    for line in SYNONYMS.strip().splitlines():
+        head, _, rest = line.strip().partition(":")
+        canon.update(dict.fromkeys([head, *rest.split()], head))
+    return meanings, canon
+
+
+_MEANINGS, _CANON = _tables()
+_LONGEST = max(map(len, _MEANINGS))
+
+
+@lru_cache(_CACHED)
+def content(path: str) -> tuple[str, ...]:
+    """Give the words of a name that say something, each in the form that stands for its synonyms.
+
+    >>> content("model.layers.0.attn.q_proj")
+    ('attention', 'query', 'projection')
+    """
+    found = (_CANON.get(word, word) for word in words(path) if not word.isdigit())
+    return tuple(word for word in found if word not in HOLLOW)
+
+
+@lru_cache(_CACHED)
+def meaning(path: str) -> Mapping[str, frozenset[str]]:
+    """Give what a name says, by aspect.
+
+    >>> meaning("decoder.self_attn.wq")["projection"]
+    frozenset({'query'})
+    """
+    found = words(path)
+    said: dict[str, set[str]] = {}
+    at = 0
+    while at < len(found):
+        for length in range(min(_LONGEST, len(found) - at), 0, -1):
+            for aspect, value in _MEANINGS.get(found[at : at + length], ()):
+                said.setdefault(aspect, set()).add(value)
+            if found[at : at + length] in _MEANINGS:
+                at += length - 1
+                break
+        at += 1
+    _in_context(said, [word for word in found if not word.isdigit()])
+    numbers = [word for word in found if word.isdigit()]
+    if "place" not in said and numbers and not any(map(int, numbers)) and not content(path):
+        said["place"] = {"first"}
+    return {aspect: frozenset(values) for aspect, values in said.items() if values}
+
+
+def _in_context(said: dict[str, set[str]], found: list[str]) -> None:
+    """Settle words that mean one thing in an attention, another in a feed-forward block, and nothing in a norm."""
+    sorts = said.get("sort", set())
+    last = found[-1] if found else ""
+    if "norm" in sorts:
+        for aspect in ("projection", "feed-forward", "end"):
+            said.pop(aspect, None)
+        return
+    projection = said.setdefault("projection", set())
+    layer = said.setdefault("feed-forward", set())
+    if "attention" in sorts:
+        if not projection and last in ("proj", "dense", "out", "linear", "output", "projection"):
+            projection.add("output")
+        if len(projection) > 1:
+            projection.discard("output")
+    elif "mlp" in sorts or "experts" in sorts:
+        if "output" in projection:
+            projection.discard("output")
+            layer.add("down")
+        if not layer and last in ("out", "output", "proj", "wo"):
+            layer.add("down")
+        if not layer and last == "gate" and "experts" not in sorts:
+            layer.add("gate")
+        if not layer and "in" in said.get("end", set()):
+            layer.add("in")
+    elif not layer and found[-2:] == ["output", "dense"]:
+        layer.add("down")
+    elif found == ["output"]:
+        said["head"], said["area"] = {"head"}, {"head"}
+    if "down" in layer:
+        layer.discard("in")
+
+
+@lru_cache(_CACHED)
+def likeness(source: str, target: str) -> float:
+    """Tell how alike two names are: 0 says nothing, 1 and more speaks for one thing, ``OBJECTION`` against it.
+
+    >>> likeness("attention.wq", "self_attn.q_proj") > 1 > likeness("attention.wq", "mlp.fc1")
+    True
+    >>> likeness("attention.wq", "self_attn.k_proj")
+    -inf
+    """
+    if source == target:
+        return SAME
+    return _rating(meaning(source), meaning(target), content(source), content(target), 0.5)
+
+
+def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict[tuple[str, str], float]:
+    """Rate all pairs by what tells the names of a side apart: what all of them say is no evidence.
+
+    >>> found = telling_likeness(["mlp.up_proj", "mlp.down_proj"], ["mlp.w1", "mlp.w2"])
+    >>> len(set(found.values()))
+    1
+    """
+    ours, theirs = _parted(sources), _parted(targets)
+    found = {}
+    for source, (said, spoken) in ours.items():
+        for target, (heard, written) in theirs.items():
+            found[source, target] = (
+                OBJECTION if likeness(source, target) == OBJECTION else _rating(said, heard, spoken, written, 0.0)
+            )
+    return found
+
+
+def _parted(names: Collection[str]) -> dict[str, tuple[Mapping[str, frozenset[str]], tuple[str, ...]]]:
+    """Give what each name says that not all of them say; one alone has nobody to be told from."""
+    if len(names) == 1:
+        return {name: (meaning(name), content(name)) for name in names}
+    said, spoken = {name: meaning(name) for name in names}, {name: content(name) for name in names}
+    same = frozenset.intersection(*[frozenset(found.items()) for found in said.values()])
+    common = frozenset.intersection(*map(frozenset, spoken.values()))
+    return {
+        name: (
+            {aspect: values for aspect, values in said[name].items() if (aspect, values) not in same},
+            tuple(word for word in spoken[name] if word not in common),
+        )
+        for name in names
+    }
+
+
+def _rating(
+    ours: Mapping[str, frozenset[str]],
+    theirs: Mapping[str, frozenset[str]],
+    spoken: Sequence[str],
+    written: Sequence[str],
+    silence: float,
+) -> float:
+    """Rate what two names say; ``silence`` is the share of common words where neither has any."""
+    score = 0.0
+    for aspect in ours.keys() | theirs.keys():
+        said, heard = ours.get(aspect), theirs.get(aspect)
+        if said and heard:
+            if said & heard:
+                score += 1.3 if aspect in DECIDING else 0.3 if aspect in SILENT else 0.8
+            elif aspect in LOOSE:
+                score -= 0.5
+            else:
+                return OBJECTION
+        elif aspect in TELLING:
+            score -= 0.6
+        elif aspect not in SILENT:
+            score -= 0.1
+    if ("area" in ours) != ("area" in theirs) and "norm" in ours.get("sort", ()) and "norm" in theirs.get("sort", ()):
+        score -= 0.6  # The norm after the embeddings is not the last one.
+    shared = _overlap(spoken, written)[0] if spoken or written else silence
+    score += 1.5 * shared
+    if spoken and spoken[-1:] == written[-1:]:
+        score += 0.3
+    return score + max(0.0, fuzz.ratio(" ".join(spoken), " ".join(written)) - 50) / 200
+
+
+def told_apart(source: str, target: str) -> bool:
+    """Tell whether one of two names speaks of what a name for the same thing would speak of too.
+
+    >>> told_apart("norm", "fc_norm"), told_apart("norm", "encoder.ln")
+    (True, False)
+    """
+    ours, theirs = meaning(source), meaning(target)
+    return any((aspect in ours) != (aspect in theirs) for aspect in TELLING)
+
+
+def overlap(source: str, target: str) -> tuple[float, tuple[str, ...], tuple[str, ...]]:
+    """Give the share of the words of both names that have a counterpart, and those of each that have none.
+
+    >>> overlap("norm", "fc_norm")
+    (0.6666666666666666, (), ('head',))
+    """
+    return _overlap(content(source), content(target))
+
+
+def says_the_same(source: str, target: str) -> bool:
+    """Tell whether two names say the same with the same numbers, but for a prefix that one of them has.
+
+    >>> says_the_same("lora_unet_conv_in.lora_A.weight", "conv_in.lora_A.weight"), says_the_same("conv2.w", "conv1.w")
+    (True, False)
+    """
+    ours, theirs = content(source), content(target)
+    n_shared = min(len(ours), len(theirs))
+    counted = [[word for word in words(name) if word.isdigit()] for name in (source, target)]
+    return (
+        counted[0] == counted[1] and ours[len(ours) - n_shared :] == theirs[len(theirs) - n_shared :] and n_shared > 0
+    )
+
+
+def _overlap(ours: Sequence[str], theirs: Sequence[str]) -> tuple[float, tuple[str, ...], tuple[str, ...]]:
+    left = list(theirs)
+    alone = []
+    for word in ours:
+        if word in left:
+            left.remove(word)
+            continue
+        found = next((other for other in left if _alike(word, other)), None)
+        if found is None:
+            alone.append(word)
+        else:
+            left.remove(found)
+    n_words = len(ours) + len(theirs)
+    if not n_words:
+        return 0.0, (), ()
+    return (n_words - len(alone) - len(left)) / n_words, tuple(alone), tuple(left)
+
+
+def _alike(word: str, other: str) -> bool:
+    if min(len(word), len(other)) < 3:
+        return False
+    return word.startswith(other) or other.startswith(word) or fuzz.ratio(word, other) >= 80

@@ -1,0 +1,1 @@
+"""From a mapping of keys to few rules that say it."""

@@ -1,0 +1,1 @@
+"""What wrappers and prefixes explain, and what no renaming mends."""
