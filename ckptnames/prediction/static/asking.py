@@ -11,18 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ckptnames.errors import MissingArgument, NamesNoModel, NoSuchModule, NoSuchName, UnexpectedArgument
-from ckptnames.errors import NotPython
+from ckptnames.errors import MissingArgument, NamesNoModel, NoSuchModule, NoSuchName, NotPython, UnexpectedArgument
+from ckptnames.prediction.arguments import Arguments, arguments, as_written, called_with
 from ckptnames.prediction.importing import Source as File
-from ckptnames.prediction.locating import (
-    Arguments,
-    ModelOperand,
-    arguments,
-    as_written,
-    called_with,
-    model_operand,
-    no_model,
-)
+from ckptnames.prediction.locating import ModelOperand, model_named, no_model
 from ckptnames.prediction.static.budget import DEEPEST
 from ckptnames.prediction.static.interpreter.exceptions import said
 from ckptnames.prediction.static.interpreter.functions import bind
@@ -59,7 +51,7 @@ def follow(text: str) -> Followed:
 
     Raises ``ModelError``: ``no-such-name``, ``no-such-module``, ``missing-argument``, …, and ``no-such-path``.
     """
-    operand = model_operand(text)
+    operand = model_named(text)
     if operand is None:
         raise no_model(text)
     given = arguments(operand)

@@ -137,7 +137,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return list(one) == list(other) and all(map(_equal, one.values(), other.values()))
     if isinstance(one, set):
-        return one == other
+        return bool(one == other)
     return all(map(_equal, one, other))
 
 

@@ -39,7 +39,7 @@ class StaticRecord(Record):
         """Tell which line set a name on a module."""
         return self._places.get(id(owner), {}).get(name)
 
-    def found(self, owner: nn.Module, name: str, module: nn.Module) -> Found:  # noqa: ARG002
+    def found(self, owner: nn.Module, name: str, module: nn.Module) -> Found:
         """Tell which line registered a submodule."""
         return Found(self.place(owner, name), name)
 
@@ -128,7 +128,7 @@ class Shells:
         meta = value.handle.meta
         storage = self._storages.get(value.storage)
         if storage is None:
-            storage = self._storages[value.storage] = torch.UntypedStorage(
+            storage = self._storages[value.storage] = torch.UntypedStorage(  # type: ignore[no-untyped-call]
                 meta.untyped_storage().nbytes(), device="meta"
             )
         made = torch.empty(0, dtype=dtype, device=_META)

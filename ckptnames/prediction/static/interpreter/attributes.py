@@ -218,8 +218,7 @@ def _of_callable(machine: Machine, value: Value, name: str) -> Value:
     if attrs is not None and name in attrs:
         return attrs[name]
     if isinstance(value, Partial):
-        found = {"func": value.function, "args": value.args, "keywords": value.kwargs}.get(name, MISSING)
-        return found
+        return {"func": value.function, "args": value.args, "keywords": value.kwargs}.get(name, MISSING)
     if isinstance(value, Property):
         return _of_property(value, name)
     if isinstance(value, Method):

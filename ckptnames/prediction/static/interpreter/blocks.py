@@ -46,14 +46,17 @@ def _one(machine: Machine, statement: ast.stmt, frame: Frame) -> None:
     handler(machine, statement, frame)
 
 
+def _is_running(machine: Machine, node: ast.AST) -> bool:
+    return any(frame.function is not None and frame.function.node is node for frame in machine.frames)
+
+
 def _give_up(machine: Machine, statement: ast.stmt, frame: Frame, stuck: Stuck) -> None:
     if isinstance(stuck, Exhausted):
         # Given up is a line of the model that was asked for, or of one right below it, so that the rest is told.
         if len(machine.frames) > _NEAR_THE_ROOT or not machine.budget.another_try():
             raise stuck
-    elif isinstance(stuck, TooDeep):
-        if any(frame.function is not None and frame.function.node is stuck.node for frame in machine.frames):
-            raise stuck
+    elif isinstance(stuck, TooDeep) and _is_running(machine, stuck.node):
+        raise stuck
     if isinstance(stuck, Endless) or leaves(statement):
         raise stuck
     spoil_statement(machine, statement, frame, stuck.why)

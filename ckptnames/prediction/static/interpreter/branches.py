@@ -152,10 +152,7 @@ def test(machine: Machine, node: ast.expr, frame: Frame) -> bool | Unknown:
     decides = isinstance(node.op, ast.Or)
     unknown: Unknown | None = None
     for operand in node.values:
-        if unknown is None:
-            found = test(machine, operand, frame)
-        else:
-            found = _perhaps(machine, operand, frame, unknown)
+        found = test(machine, operand, frame) if unknown is None else _perhaps(machine, operand, frame, unknown)
         if isinstance(found, Unknown):
             unknown = unknown or found
         elif found == decides:

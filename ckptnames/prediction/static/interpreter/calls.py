@@ -21,7 +21,6 @@ from ckptnames.prediction.static.values import (
     KnownModule,
     Method,
     Module,
-    Names,
     Native,
     OfValue,
     Partial,

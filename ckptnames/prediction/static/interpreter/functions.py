@@ -48,9 +48,8 @@ def bind(machine: Machine, function: Function, args: list[Value], kwargs: dict[s
     left = dict(kwargs)
     for arg, value in zip(positional, args, strict=False):
         names[arg.arg] = value
-    if len(args) > len(positional):
-        if spec.vararg is None:
-            raise _misfit(machine, function, f"takes {len(positional)} positional arguments but {len(args)} were given")
+    if len(args) > len(positional) and spec.vararg is None:
+        raise _misfit(machine, function, f"takes {len(positional)} positional arguments but {len(args)} were given")
     if spec.vararg is not None:
         names[spec.vararg.arg] = tuple(args[len(positional) :])
     by_position_only = {arg.arg for arg in spec.posonlyargs}

@@ -31,7 +31,7 @@ def generate(machine: Machine, body: Sequence[ast.stmt], frame: Frame) -> Iterat
 
 
 def _yields(node: ast.AST) -> bool:
-    return any(isinstance(each, ast.Yield | ast.YieldFrom) for each in inside([node]))  # type: ignore[list-item]
+    return any(isinstance(each, ast.Yield | ast.YieldFrom) for each in inside([node]))
 
 
 def _block(machine: Machine, body: Sequence[ast.stmt], frame: Frame) -> Iterator[Value]:
@@ -56,9 +56,9 @@ def _statement(machine: Machine, node: ast.stmt, frame: Frame) -> Iterator[Value
         if isinstance(taken, Unknown):
             raise Stuck(taken)
         yield from _block(machine, node.body if taken else node.orelse, frame)
-    elif isinstance(node, ast.For) and not _yields(node.iter):
-        yield from _loop(machine, node, frame)
-    elif isinstance(node, ast.While) and not _yields(node.test):
+    elif (isinstance(node, ast.For) and not _yields(node.iter)) or (
+        isinstance(node, ast.While) and not _yields(node.test)
+    ):
         yield from _loop(machine, node, frame)
     elif isinstance(node, ast.Try) and not any(map(_yields, (*node.handlers, *node.orelse, *node.finalbody))):
         # What happens while nobody asks for the next value is not what this guards.

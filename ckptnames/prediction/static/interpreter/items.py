@@ -23,10 +23,11 @@ from ckptnames.prediction.static.values import (
 
 SCALARS = (int, float, str, bytes, bool, complex, type(None), type(Ellipsis))
 COLLECTIONS = (list, tuple, dict, set, frozenset, deque)
-_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+_EMPTY: dict[Any, Any] = {}
+_VIEWS = (type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPTY.items()))
 _PLAIN_ITERABLES = (str, bytes, range)
-_ITERATORS = tuple(
-    type(each) for each in (iter([]), iter(()), iter({}), iter(set()), iter(""), iter(range(0)), iter({}.items()))
+_ITERATORS: tuple[type, ...] = tuple(
+    type(iter(each)) for each in (list[Any](), (), _EMPTY, set[Any](), "", range(0), _EMPTY.items())
 )
 _MOST_LOOKED_AT = 20_000
 
@@ -51,7 +52,7 @@ def iterate(machine: Machine, value: Value) -> Iterator[Value]:
         machine.check(value)
         return iter(list(value))
     if isinstance(value, _VIEWS):
-        machine.check(value.mapping)  # type: ignore[union-attr]
+        machine.check(value.mapping)
         return iter(list(value))
     if isinstance(value, _PLAIN_ITERABLES):
         return iter(value)
@@ -279,7 +280,7 @@ def is_concrete(machine: Machine, value: Value) -> bool:
     while stack:
         each = stack.pop()
         n += 1
-        if isinstance(each, SCALARS) or isinstance(each, range | type):
+        if isinstance(each, (SCALARS, range | type)):
             continue
         if n > _MOST_LOOKED_AT or machine.is_unsure(each) is not None:
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,15 +51,15 @@ def bound_by(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Import | ast.ImportFrom):
         for alias in node.names:
             yield alias.asname or alias.name.partition(".")[0]
-    elif isinstance(node, ast.ExceptHandler) and node.name:
-        yield node.name
-    elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+    elif (isinstance(node, ast.ExceptHandler) and node.name) or (
+        isinstance(node, ast.MatchAs | ast.MatchStar) and node.name
+    ):
         yield node.name
     elif isinstance(node, ast.MatchMapping) and node.rest:
         yield node.rest
 
 
-def inside(nodes: list[ast.stmt] | list[ast.expr]) -> Iterator[ast.AST]:
+def inside(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
     """Give every node in the code of a function, and not what stands in functions and classes inside it."""
     stack: list[tuple[ast.AST, bool]] = [(node, False) for node in reversed(nodes)]
     while stack:

@@ -22,8 +22,31 @@ _COMPUTES = (
     "expand_dims squeeze around rint trunc append isnan split array_split tile any all"
 )
 _METHODS = frozenset(
-    "tolist item astype sum mean max min prod cumsum reshape transpose flatten ravel copy round argmax argmin "
-    "squeeze any all repeat clip dot".split()
+    [
+        "tolist",
+        "item",
+        "astype",
+        "sum",
+        "mean",
+        "max",
+        "min",
+        "prod",
+        "cumsum",
+        "reshape",
+        "transpose",
+        "flatten",
+        "ravel",
+        "copy",
+        "round",
+        "argmax",
+        "argmin",
+        "squeeze",
+        "any",
+        "all",
+        "repeat",
+        "clip",
+        "dot",
+    ]
 )
 
 

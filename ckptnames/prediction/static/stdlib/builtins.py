@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-from ckptnames.prediction.static.budget import check_length
 from ckptnames.prediction.static.interpreter.attributes import MISSING, look_up
 from ckptnames.prediction.static.interpreter.classes import class_of, create, is_instance, is_subclass
-from ckptnames.prediction.static.interpreter.items import COLLECTIONS, Defaulting, iterator, take
+from ckptnames.prediction.static.interpreter.items import iterator, take
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import compared, formatted, text_of
 from ckptnames.prediction.static.signals import Raised, Unsure
-from ckptnames.prediction.static.stdlib.table import KNOWN, put
+from ckptnames.prediction.static.stdlib.table import put
 from ckptnames.prediction.static.values import (
     Class,
     ClassMethod,
@@ -25,7 +23,6 @@ from ckptnames.prediction.static.values import (
     Method,
     Module,
     Names,
-    Namespace,
     Native,
     OfValue,
     Partial,
@@ -33,7 +30,6 @@ from ckptnames.prediction.static.values import (
     Pure,
     StaticMethod,
     Tensor,
-    Token,
     Unknown,
     Value,
 )

@@ -22,7 +22,18 @@ from ckptnames.prediction.static.values import Class, Function, Instance, Names,
 put("collections.OrderedDict", OrderedDict)
 put("typing.OrderedDict", OrderedDict)
 put("collections.deque", deque)
-for _name in "Sequence Iterable Mapping MutableMapping MutableSequence Callable Sized Hashable Iterator Set".split():
+for _name in [
+    "Sequence",
+    "Iterable",
+    "Mapping",
+    "MutableMapping",
+    "MutableSequence",
+    "Callable",
+    "Sized",
+    "Hashable",
+    "Iterator",
+    "Set",
+]:
     put(f"collections.abc.{_name}", Token(f"collections.abc.{_name}"))
     put(f"collections.{_name}", Token(f"collections.abc.{_name}"))
 
@@ -51,7 +62,7 @@ def _namedtuple(
     if not is_concrete(machine, [name, names]):
         return machine.unknown("the fields of a named tuple are not known")
     try:
-        return namedtuple(name, names, rename=bool(rename), defaults=given)  # type: ignore[misc]
+        return namedtuple(name, names, rename=bool(rename), defaults=given)
     except (TypeError, ValueError) as error:
         raise Raised(error, machine.place) from None
 
@@ -259,7 +270,7 @@ def _operator(name: str) -> None:
         return apply(machine, name, getattr(operator, name), left, right)
 
 
-for _name in "add sub mul truediv floordiv mod".split():
+for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod"]:
     _operator(_name)
 pure("operator", operator, "neg not_ eq ne lt le gt ge")
 
@@ -277,5 +288,13 @@ def _proxy(machine: Machine, value: Value) -> Value:
     return value
 
 
-for _name in "FunctionType ModuleType MethodType LambdaType BuiltinFunctionType GeneratorType NoneType".split():
+for _name in [
+    "FunctionType",
+    "ModuleType",
+    "MethodType",
+    "LambdaType",
+    "BuiltinFunctionType",
+    "GeneratorType",
+    "NoneType",
+]:
     put(f"types.{_name}", getattr(types, _name))

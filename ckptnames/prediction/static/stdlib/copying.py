@@ -65,17 +65,21 @@ def _instance(machine: Machine, value: Instance, memo: dict[int, Value]) -> Valu
         return found
     if "members" in value.cls.known:
         return value
-    found = memo[id(value)] = type(value)(value.cls)
-    found.opened = value.opened
     if isinstance(value, Module):
-        found.sites, found.ready, found.extra = dict(value.sites), value.ready, value.extra
-        for names in _IN_MODULES:
-            copied = {name: _deep(machine, each, memo) for name, each in getattr(value, names).items()}
-            setattr(found, names, Names(copied))
-        found.__post_init__()
-    else:
-        found.attrs = Names({name: _deep(machine, each, memo) for name, each in value.attrs.items()})
-        found.payload = _deep(machine, value.payload, memo)
+        return _module(machine, value, memo)
+    found = memo[id(value)] = Instance(value.cls, opened=value.opened)
+    found.attrs = Names({name: _deep(machine, each, memo) for name, each in value.attrs.items()})
+    found.payload = _deep(machine, value.payload, memo)
+    return found
+
+
+def _module(machine: Machine, value: Module, memo: dict[int, Value]) -> Module:
+    found = Module(value.cls, sites=dict(value.sites), ready=value.ready, extra=value.extra, opened=value.opened)
+    memo[id(value)] = found
+    for names in _IN_MODULES:
+        copied = {name: _deep(machine, each, memo) for name, each in getattr(value, names).items()}
+        setattr(found, names, Names(copied))
+    found.__post_init__()
     return found
 
 
@@ -83,11 +87,11 @@ def _instance(machine: Machine, value: Instance, memo: dict[int, Value]) -> Valu
 def shallow_copy(machine: Machine, value: Value) -> Value:
     """Copy a value, and nothing in it."""
     if isinstance(value, dict | list | set | deque):
-        found = value.copy()
+        copied = value.copy()
         why = machine.is_unsure(value)
         if why is not None:
-            machine.unsure(found, why)
-        return found
+            machine.unsure(copied, why)
+        return copied
     if isinstance(value, Module):
         found = Module(value.cls, sites=dict(value.sites), ready=value.ready, extra=value.extra, opened=value.opened)
         for names in _IN_MODULES:

@@ -220,7 +220,7 @@ def _made_tuple(machine: Machine, cls: Class, kind: Any, args: list[Value], kwar
 def _named_tuple(machine: Machine, cls: Class, args: list[Value], kwargs: dict[str, Value]) -> Value:
     from ckptnames.prediction.static.stdlib.table import KNOWN
 
-    name, fields = args[0], [list(machine.iterate(pair))[0] for pair in machine.iterate(args[1])]
+    name, fields = args[0], [next(iter(machine.iterate(pair))) for pair in machine.iterate(args[1])]
     return machine.call(KNOWN["collections.namedtuple"], [name, fields])
 
 

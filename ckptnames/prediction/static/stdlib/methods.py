@@ -53,7 +53,7 @@ def _of_type(machine: Machine, kind: type, name: str, args: list[Value], kwargs:
     if kind is object or name in ("__init__", "__new__", "__setattr__", "__getattribute__", "__init_subclass__"):
         return _of_object(machine, kind, name, args, kwargs)
     if name in ("_make",) and hasattr(kind, "_fields"):
-        return kind(*list(machine.iterate(args[0])))  # type: ignore[call-arg]
+        return kind(*list(machine.iterate(args[0])))
     if args and isinstance(args[0], Instance) and args[0].payload is not None:
         args = [args[0].payload, *args[1:]]
     if args and isinstance(args[0], kind):
@@ -206,7 +206,7 @@ def _of_text(machine: Machine, value: str, name: str, args: list[Value], kwargs:
         check_length(sum(len(item) for item in items if isinstance(item, str)) + len(value) * len(items), machine.place)
         return _plainly(machine, value, name, [items])
     if name == "format":
-        if _WIDE.search(value) or "{}{" in value and len(value) > LARGEST:
+        if _WIDE.search(value) or ("{}{" in value and len(value) > LARGEST):
             raise machine.stuck("a text of that width is not made")
         for each in re.findall(r"\{[^}]*[.\[]", value):
             if "." in each.partition(":")[0] or "[" in each:

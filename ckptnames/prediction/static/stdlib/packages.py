@@ -5,6 +5,8 @@ Only what has stayed the same since it was first published: layers without a wei
 
 from __future__ import annotations
 
+from typing import Any
+
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.spoiling import given_away
 from ckptnames.prediction.static.stdlib.table import known, put, same
@@ -27,7 +29,7 @@ _DECORATORS = """
 
 def _without_weights(name: str) -> None:
     def make(machine: Machine, cls: Class, args: list[Value], kwargs: dict[str, Value]) -> Value:
-        base: Class = machine.torch.named(machine, MODULE)
+        base: Any = machine.torch.named(machine, MODULE)
         own = Class(cls.name, Names(), (base,), (), module=cls.module)
         own.mro = (own, *base.mro)
         return Module(own, ready=True)

@@ -93,11 +93,11 @@ for _name in ("numbers.Number", "numbers.Integral", "numbers.Real", "os.PathLike
 
 # An object that may be called and asked for anything, and does nothing: loggers.
 
+_NO_OP = Native("quiet", lambda machine, *args, **kwargs: None)
 _QUIET = Class("Logger", Names(), module="logging")
 _QUIET.mro = (_QUIET, builtin_class(object))
 _QUIET.names["__getattr__"] = Native("__getattr__", lambda machine, self, name: _NO_OP, binds=True)
 _QUIET.names["__call__"] = Native("__call__", lambda machine, self, *args, **kwargs: None, binds=True)
-_NO_OP = Native("quiet", lambda machine, *args, **kwargs: None)
 
 
 @known("logging.getLogger", "logging.StreamHandler", "logging.FileHandler", "logging.Formatter", "logging.NullHandler")

@@ -15,7 +15,22 @@ KNOWN: dict[str, Value] = {}
 MODULES: set[str] = set()
 """Modules of which something is known."""
 PREFERRED = frozenset(
-    "numpy einops yaml tqdm wandb absl matplotlib cv2 scipy PIL requests pandas sympy transformers".split()
+    [
+        "numpy",
+        "einops",
+        "yaml",
+        "tqdm",
+        "wandb",
+        "absl",
+        "matplotlib",
+        "cv2",
+        "scipy",
+        "PIL",
+        "requests",
+        "pandas",
+        "sympy",
+        "transformers",
+    ]
 )
 """Packages that are not read, installed or not: what matters of them stands in tables, or cannot be known."""
 

@@ -23,8 +23,8 @@ pure(
     "math",
     math,
     "acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh degrees dist erf exp fabs floor fmod frexp fsum gcd "
-    "hypot isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf pow radians remainder sin sinh "
-    "sqrt tan tanh trunc",
+    "hypot isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf pow radians remainder sin "
+    "sinh sqrt tan tanh trunc",
 )
 for _name in ("pi", "e", "inf", "nan", "tau"):
     put(f"math.{_name}", getattr(math, _name))
@@ -56,7 +56,7 @@ def _factorial(machine: Machine, n: Value, k: Value = None) -> Value:
     return machine.plain("a factorial is not computed")
 
 
-for _name in "I IGNORECASE M MULTILINE S DOTALL X VERBOSE A ASCII".split():
+for _name in ["I", "IGNORECASE", "M", "MULTILINE", "S", "DOTALL", "X", "VERBOSE", "A", "ASCII"]:
     put(f"re.{_name}", int(getattr(re, _name)))
 
 
@@ -118,5 +118,5 @@ def _of_re(name: str) -> None:
         return search(machine, name, list(args), kwargs)
 
 
-for _name in "match search fullmatch findall finditer split sub compile escape".split():
+for _name in ["match", "search", "fullmatch", "findall", "finditer", "split", "sub", "compile", "escape"]:
     _of_re(_name)

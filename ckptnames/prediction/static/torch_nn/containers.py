@@ -36,7 +36,7 @@ def _start(machine: Machine, module: Module) -> None:
 
 
 def register(machine: Machine, module: Module, name: str, value: Value) -> None:
-    """Register a module under a name, as ``add_module`` does: by the method of the class, which may be the program's."""
+    """Register a module under a name as ``add_module`` does, by the method of its class."""
     found = module.cls.look_up("add_module")
     if found is not None and not isinstance(found[1], Native):
         machine.call(machine.get(module, "add_module"), [name, value])

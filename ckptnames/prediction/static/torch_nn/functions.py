@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.spoiling import given_away
 from ckptnames.prediction.static.signals import Unsure
@@ -10,8 +12,8 @@ from ckptnames.prediction.static.values import Class, Context, Module, Native, T
 
 _INITIALISERS = """
     uniform_ normal_ constant_ zeros_ ones_ eye_ dirac_ xavier_uniform_ xavier_normal_ kaiming_uniform_ kaiming_normal_
-    trunc_normal_ orthogonal_ sparse_ xavier_uniform xavier_normal kaiming_uniform kaiming_normal uniform normal constant
-    orthogonal
+    trunc_normal_ orthogonal_ sparse_ xavier_uniform xavier_normal kaiming_uniform kaiming_normal uniform normal
+    constant orthogonal
 """
 _CONTEXTS = """
     no_grad enable_grad inference_mode autocast amp.autocast cuda.amp.autocast autograd.no_grad autograd.enable_grad
@@ -19,9 +21,10 @@ _CONTEXTS = """
     autograd.set_grad_enabled utils.data.get_worker_info nn.utils.parametrize.cached overrides.TorchFunctionMode
 """
 _IDENTITIES = """
-    jit.script jit.ignore jit.export jit.unused jit.script_method jit.interface jit.trace jit.optimize_for_inference fx.wrap
-    compiler.disable _dynamo.disable jit.script_if_tracing cuda.amp.custom_fwd cuda.amp.custom_bwd amp.custom_fwd
-    amp.custom_bwd jit.Final jit.annotate compiler.allow_in_graph _dynamo.allow_in_graph autograd.function.once_differentiable
+    jit.script jit.ignore jit.export jit.unused jit.script_method jit.interface jit.trace jit.optimize_for_inference
+    fx.wrap compiler.disable _dynamo.disable jit.script_if_tracing cuda.amp.custom_fwd cuda.amp.custom_bwd amp.custom_fwd
+    amp.custom_bwd jit.Final jit.annotate compiler.allow_in_graph _dynamo.allow_in_graph
+    autograd.function.once_differentiable
 """
 _NOTHING = """
     manual_seed set_printoptions set_num_threads set_num_interop_threads cuda.manual_seed cuda.manual_seed_all
@@ -130,7 +133,7 @@ def _optimised(machine: Machine) -> Class:
     from ckptnames.prediction.static.torch_nn.containers import CONTAINERS
     from ckptnames.prediction.static.values import MODULE
 
-    base: Class = machine.torch.named(machine, MODULE)
+    base: Any = machine.torch.named(machine, MODULE)
     full = "torch._dynamo.eval_frame.OptimizedModule"
     cls = Class("OptimizedModule", CONTAINERS[full], (base,), module="torch._dynamo.eval_frame", layer=full)
     cls.mro = (cls, *base.mro)

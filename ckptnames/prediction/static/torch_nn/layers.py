@@ -9,19 +9,69 @@ from typing import Any
 from ckptnames.prediction.static.values import Unknown, Value
 
 QUIET = frozenset(
-    "reset_parameters _reset_parameters reset_running_stats extra_repr flatten_parameters check_input "
-    "_check_input_dim check_forward_args __setstate__ __repr__ _log_api_usage_once".split()
+    [
+        "reset_parameters",
+        "_reset_parameters",
+        "reset_running_stats",
+        "extra_repr",
+        "flatten_parameters",
+        "check_input",
+        "_check_input_dim",
+        "check_forward_args",
+        "__setstate__",
+        "__repr__",
+        "_log_api_usage_once",
+    ]
 )
 """Methods that change no name and no shape."""
 SIZES = frozenset(
-    "in_features out_features in_channels out_channels num_features num_channels normalized_shape num_embeddings "
-    "embedding_dim input_size hidden_size embed_dim d_model dim_feedforward in1_features in2_features num_parameters "
-    "kernel_size".split()
+    [
+        "in_features",
+        "out_features",
+        "in_channels",
+        "out_channels",
+        "num_features",
+        "num_channels",
+        "normalized_shape",
+        "num_embeddings",
+        "embedding_dim",
+        "input_size",
+        "hidden_size",
+        "embed_dim",
+        "d_model",
+        "dim_feedforward",
+        "in1_features",
+        "in2_features",
+        "num_parameters",
+        "kernel_size",
+    ]
 )
 """Arguments that decide how large tensors are, and not whether they are there."""
 FREE = frozenset(
-    "stride padding dilation output_padding padding_mode eps momentum dropout p inplace negative_slope init device "
-    "nhead num_heads scale_factor size mode align_corners output_size batch_first norm_first".split()
+    [
+        "stride",
+        "padding",
+        "dilation",
+        "output_padding",
+        "padding_mode",
+        "eps",
+        "momentum",
+        "dropout",
+        "p",
+        "inplace",
+        "negative_slope",
+        "init",
+        "device",
+        "nhead",
+        "num_heads",
+        "scale_factor",
+        "size",
+        "mode",
+        "align_corners",
+        "output_size",
+        "batch_first",
+        "norm_first",
+    ]
 )
 """Arguments that decide neither."""
 _FIRST, _SECOND = 24, 48
@@ -36,7 +86,7 @@ def probes(
     if not any(isinstance(value, Unknown) for value in values):
         yield list(args), kwargs
         return
-    names = [name for name in signature(real).parameters]
+    names = list(signature(real).parameters)
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     unknown = [name for name, value in given.items() if isinstance(value, Unknown)]
     if not all(name in SIZES or name in FREE for name in unknown) or len(args) > len(names):

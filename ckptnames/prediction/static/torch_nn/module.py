@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.items import iterator
+from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Stuck
 from ckptnames.prediction.static.values import (
     MODULE,
@@ -435,10 +435,14 @@ def _plain(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Val
     return machine.plain("what a hook or a loading gives back is not known")
 
 
-for _name in (
-    "register_forward_hook register_forward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook "
-    "register_full_backward_pre_hook load_my_state_dict"
-).split():
+for _name in [
+    "register_forward_hook",
+    "register_forward_pre_hook",
+    "register_load_state_dict_post_hook",
+    "register_load_state_dict_pre_hook",
+    "register_full_backward_pre_hook",
+    "load_my_state_dict",
+]:
     METHODS[_name] = Native(f"Module.{_name}", _plain, binds=True)
 del METHODS["load_my_state_dict"]
 

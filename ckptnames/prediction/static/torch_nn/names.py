@@ -17,10 +17,35 @@ FUNCTIONS_OF = {
 _ROOMS = frozenset({"torch", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special", "torch.Tensor"})
 """Where functions live that make and compute tensors."""
 _NOT_COMPUTING = frozenset(
-    "load save compile set_default_dtype set_default_device set_default_tensor_type from_file set_num_threads "
-    "set_num_interop_threads use_deterministic_algorithms manual_seed seed initial_seed set_rng_state get_rng_state "
-    "set_grad_enabled set_printoptions set_warn_always set_float32_matmul_precision set_flush_denormal import_ir_module "
-    "set_autocast_enabled set_anomaly_enabled vmap cond while_loop typename".split()
+    [
+        "load",
+        "save",
+        "compile",
+        "set_default_dtype",
+        "set_default_device",
+        "set_default_tensor_type",
+        "from_file",
+        "set_num_threads",
+        "set_num_interop_threads",
+        "use_deterministic_algorithms",
+        "manual_seed",
+        "seed",
+        "initial_seed",
+        "set_rng_state",
+        "get_rng_state",
+        "set_grad_enabled",
+        "set_printoptions",
+        "set_warn_always",
+        "set_float32_matmul_precision",
+        "set_flush_denormal",
+        "import_ir_module",
+        "set_autocast_enabled",
+        "set_anomaly_enabled",
+        "vmap",
+        "cond",
+        "while_loop",
+        "typename",
+    ]
 )
 _KINDS = (types.BuiltinFunctionType, types.FunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 

@@ -127,7 +127,7 @@ class WithTorch:
                 return self._tensor_type(found)
             if found is torch.Size:
                 return tuple
-        if isinstance(found, _TOKENS) or isinstance(found, SCALARS):
+        if isinstance(found, (_TOKENS, SCALARS)):
             return found
         if is_computing(found, full):
             return self._function(found, full)
@@ -236,7 +236,7 @@ class WithTorch:
         """Turn a value into what torch can be given."""
         if isinstance(value, Unknown):
             raise Unsure(value)
-        if isinstance(value, SCALARS) or isinstance(value, _TOKENS) or is_array(value):
+        if isinstance(value, (SCALARS, _TOKENS)) or is_array(value):
             return value
         if isinstance(value, Tensor):
             return self._meta(value)
@@ -280,7 +280,7 @@ class WithTorch:
         return found
 
     def _adopted(self, value: Any, known: dict[int, Any] | None = None) -> Value:
-        if isinstance(value, SCALARS) or isinstance(value, _TOKENS):
+        if isinstance(value, (SCALARS, _TOKENS)):
             return value
         if isinstance(value, torch.Tensor):
             return self.tensor(value, known)
@@ -320,7 +320,7 @@ class WithTorch:
         return next((real for base in cls.mro for real, known in self._classes.items() if known is base), nn.Module)
 
     def as_real(self, made: Module, known: dict[int, nn.Module] | None = None) -> nn.Module:
-        """Make of a module one that torch can work with: of the nearest class of torch, and without its program's code."""
+        """Make of a module one that torch can work with, of the nearest class of torch, without the program's code."""
         known = {} if known is None else known
         if id(made) in known:
             return known[id(made)]
@@ -330,10 +330,8 @@ class WithTorch:
         found = known[id(made)] = kind.__new__(kind)
         nn.Module.__init__(found)
         for name, value in made.attrs.items():
-            if (
-                isinstance(value, SCALARS)
-                or isinstance(value, _TOKENS)
-                or (type(value) in (tuple, list) and all(isinstance(e, SCALARS) for e in value))
+            if isinstance(value, (SCALARS, _TOKENS)) or (
+                type(value) in (tuple, list) and all(isinstance(e, SCALARS) for e in value)
             ):
                 found.__dict__[name] = value
             elif isinstance(value, Tensor):
@@ -494,7 +492,7 @@ class WithTorch:
         return Tensor(data.shape, data.dtype, True, needs is True, data.storage, data.view, data.handle)
 
     def compute(self, machine: Machine, function: Any, full: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
-        """Run a function of torch's that makes or computes tensors, on the meta device, and on numbers where they are few."""
+        """Run a function of torch's that makes or computes tensors: on the meta device, and on numbers if they are few."""
         inputs: list[Tensor] = []
         try:
             given = [self._input(machine, value, inputs) for value in args]
@@ -563,7 +561,7 @@ class WithTorch:
             others = real if isinstance(real, tuple | list) and len(real) == len(result) else [MISSING] * len(result)
             items = [self._wrapped(each, inputs, other) for each, other in zip(result, others, strict=True)]
             return items if isinstance(result, list) else tuple(items)
-        if isinstance(result, SCALARS) or isinstance(result, _TOKENS):
+        if isinstance(result, (SCALARS, _TOKENS)):
             return result
         return Unknown("what torch computes is not looked into", plain=True)
 
@@ -796,11 +794,7 @@ class WithTorch:
         if name.startswith("_") or not hasattr(value, name):
             return MISSING
         found = getattr(value, name)
-        return (
-            found
-            if isinstance(found, SCALARS) or isinstance(found, _TOKENS)
-            else machine.plain(f"'{name}' is not known")
-        )
+        return found if isinstance(found, (SCALARS, _TOKENS)) else machine.plain(f"'{name}' is not known")
 
 
 _OBJECT = builtin_class(object)
@@ -855,7 +849,7 @@ def _key(real: type, args: list[Value], kwargs: dict[str, Value]) -> object:
     """Tell layers that are built alike; ``None`` where that takes more than a look at the arguments."""
 
     def simple(value: Value) -> object:
-        if isinstance(value, SCALARS) or isinstance(value, torch.dtype):
+        if isinstance(value, (SCALARS, torch.dtype)):
             return (type(value), value)
         if isinstance(value, tuple | list):
             return (type(value), *(simple(each) for each in value))
@@ -887,7 +881,7 @@ def _forget_sizes(template: Module, made: Module) -> None:
                 if tensor is not None and tensor.shape != other.shape:
                     tensor.shape, tensor.handle = None, None
         differing = [
-            n for n, v in each.attrs.items() if isinstance(v, SCALARS + (tuple,)) and v != theirs[path].attrs.get(n)
+            n for n, v in each.attrs.items() if isinstance(v, (*SCALARS, tuple)) and v != theirs[path].attrs.get(n)
         ]
         for name in differing:
             each.attrs[name] = Unknown("a size is not known", plain=True)
