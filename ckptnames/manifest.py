@@ -60,6 +60,10 @@ class OpenPart(NamedTuple):
         where = f" ({self.where})" if self.where else ""
         return f"'{self.pattern}' is open: {self.reason}{where}"
 
+    def as_json(self) -> dict[str, str | bool]:
+        """Give the members that ``--json`` prints."""
+        return self._asdict()
+
 
 class ContainerInfo(NamedTuple):
     """A mapping inside a file that could be the weights: its name as typed after ``#``, its keys, its role.
@@ -70,6 +74,10 @@ class ContainerInfo(NamedTuple):
     name: str
     n_keys: int
     role: str = "weights"
+
+
+BUILT, READ = MODELS = ("model", "model-source")
+"""The formats of the names of a model: of one that is in memory, and of one whose source was read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -101,6 +109,10 @@ class Manifest(Mapping[str, TensorInfo]):
 
     def __getitem__(self, key: str) -> TensorInfo:
         return self.tensors[key]
+
+    def may_have(self, key: str) -> bool:
+        """Tell whether a key that is not listed could be there all the same."""
+        return self.partial and (not self.open or any(part.covers(key) for part in self.open))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)

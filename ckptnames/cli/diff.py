@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ckptnames.cli import exits
-from ckptnames.cli.operands import open_operand
+from ckptnames.cli.operands import open_operand, static_option
 from ckptnames.cli.screen import out, out_json, paint, width
 from ckptnames.diffs import chosen, diff
 from ckptnames.errors import BadUsage, CannotRead
@@ -21,8 +21,9 @@ from ckptnames.report.diff import diff_json, diff_text
 @click.argument("source")
 @click.argument("target", required=False)
 @click.option("--error", "error_file", metavar="FILE", help="torch's own message instead of TARGET; - for stdin.")
+@static_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(source: str, target: str | None, error_file: str | None, as_json: bool) -> int:
+def command(source: str, target: str | None, error_file: str | None, static: bool, as_json: bool) -> int:
     """Say what differs between SOURCE and TARGET, why, and which command mends it.
 
     Exits 0 where nothing differs, 1 where something does, 2 where it could not run.
@@ -30,13 +31,14 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
     \b
     ckptnames diff trained.pt plain.safetensors
     ckptnames diff trained.pt --error message.txt
+    ckptnames diff git:HEAD~1:model.py:Net model.py:Net --static
     """
     if (target is None) == (error_file is None):
         wrong = "there is no TARGET" if target is None else "TARGET and --error FILE are both there"
         raise BadUsage(wrong, "ckptnames diff", "give one of the two: a TARGET to compare with, or --error FILE")
-    checkpoint, container = open_operand(source)
+    checkpoint, container = open_operand(source, static)
     if target is not None:
-        other_checkpoint, other_container = open_operand(target)
+        other_checkpoint, other_container = open_operand(target, static)
         other = other_checkpoint.manifest(other_container)
         manifest = chosen(checkpoint, container, other)
     else:
@@ -47,7 +49,7 @@ def command(source: str, target: str | None, error_file: str | None, as_json: bo
         out_json(diff_json(found))
     else:
         out(diff_text(found, width=width(), paint=paint()))
-    return exits.SAME if found.same else exits.DIFFERENT
+    return exits.SAME if found.same and found.complete else exits.DIFFERENT
 
 
 def _from_error(source: Manifest, error_file: str) -> tuple[Manifest, Manifest]:

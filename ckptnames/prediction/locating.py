@@ -72,6 +72,15 @@ def model_named(text: str) -> ModelOperand | None:
     return model_operand(text)
 
 
+def is_read(text: str, static: bool) -> bool:
+    """Tell whether the code of a model that a text names is read and not run: if so asked, and at a git revision.
+
+    >>> is_read("model.py:Net", False), is_read("git:HEAD~1:model.py:Net", False)
+    (False, True)
+    """
+    return static or _AT_REVISION.fullmatch(text) is not None
+
+
 def no_model(text: str) -> NoModelOperand:
     """Say of a text that it names no model, and what it could mean."""
     from importlib.util import find_spec

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ckptnames.formats.torch_dtypes import DTYPES
 from ckptnames.keys import join
-from ckptnames.manifest import Manifest, OpenPart, TensorInfo
+from ckptnames.manifest import READ, Manifest, OpenPart, TensorInfo
 from ckptnames.prediction.static.asking import Followed, follow
 from ckptnames.prediction.static.listing import MARK, Key, Open, listed
-from ckptnames.prediction.static.values import Module, Tensor, Unknown
+from ckptnames.prediction.static.values import Tensor, Unknown
+
+if TYPE_CHECKING:
+    from ckptnames.prediction.doctor import Finding
+    from ckptnames.prediction.origins import Step
+    from ckptnames.prediction.static.shells import Shells
 
 _SIZES = dict(DTYPES.values())
 
@@ -34,28 +39,33 @@ class Answer:
         return list(listed(self.followed.value, self.followed.machine.spoiled))
 
     def manifest(self, wrap: Sequence[str] = ()) -> Manifest:
-        """Give the manifest: the keys that are certain, and the parts that are open."""
-        if wrap:
-            return self._wrapped(wrap)
-        tensors = {entry.key: self._info(entry.value) for entry in self.entries if isinstance(entry, Key)}
-        opened = [(entry.path, entry.why, entry.all_of_it) for entry in self.entries if isinstance(entry, Open)]
-        return self._manifest(tensors, self._ties(), opened)
+        """Give the manifest: the keys that are certain, and the parts that are open. Torch has to be there to wrap."""
+        return (
+            self._wrapped(wrap)
+            if wrap
+            else self._manifest(
+                {entry.key: self._info(entry.value) for entry in self.entries if isinstance(entry, Key)},
+                self._ties(),
+                [entry for entry in self.entries if isinstance(entry, Open)],
+                name=self.text,
+            )
+        )
 
     def _manifest(
         self,
         tensors: dict[str, TensorInfo],
         ties: Iterable[tuple[str, ...]],
-        opened: Iterable[tuple[str, Unknown, bool]],
+        opened: Iterable[Open],
         notes: Sequence[str] = (),
+        name: str = "",
     ) -> Manifest:
-        parts = tuple(_part(*each) for each in opened)
-        value = self.followed.value
+        parts = tuple(map(_part, opened))
         return Manifest(
             tensors=tensors,
-            name=value.cls.name if isinstance(value, Module) else self.followed.operand.name,
-            format="model source",
+            name=name,
+            format=READ,
             ties=tuple(ties),
-            notes=(*map(str, parts), *notes, *self.followed.machine.notes),
+            notes=(*notes, *self.followed.machine.notes),
             partial=bool(parts),
             open=parts,
         )
@@ -89,7 +99,7 @@ class Answer:
     # With torch, a model that was followed can be wrapped, explained and examined as one that was built.
 
     @cached_property
-    def shells(self) -> Any:
+    def shells(self) -> Shells:
         """Makes the shells of the model; torch has to be there."""
         from ckptnames.prediction.static.shells import Shells
 
@@ -98,23 +108,55 @@ class Answer:
     @cached_property
     def model(self) -> Any:
         """The model as a module of torch's, without its code."""
-        return self.shells.of(self.followed.value if self.followed.machine.spoiled is None else None)
+        return self.shells.of(self.followed.machine.spoiled or self.followed.value)
 
     def _wrapped(self, wrap: Sequence[str]) -> Manifest:
-        from ckptnames.prediction.live import answered, predict_live
+        from ckptnames.prediction.live import predict_live
         from ckptnames.prediction.wrappers import says_of, wrapped
 
-        names = [wrap] if isinstance(wrap, str) else list(wrap)
-        root = wrapped(self.model, names)
-        found = predict_live(root)
-        reasons = {}
-        for entry in answered(root)[0]:
-            if entry.leaf == MARK:
-                reasons[entry.key.removesuffix(MARK).removesuffix(".")] = self.shells.reason_of(entry.owner)
-        opened = [entry for entry in self.entries if isinstance(entry, Open)]
-        tensors = {key: info for key, info in found.items() if not key.endswith(MARK)}
-        parts = [(path, why or opened[0].why, True) for path, why in reasons.items()]
-        return self._manifest(tensors, found.ties, parts, says_of(names))
+        found = predict_live(wrapped(self.model, wrap))
+        tensors = {key: info for key, info in found.items() if not _is_open(key)}
+        # It has no name: that of the model would say less than what it is wrapped in.
+        return self._manifest(tensors, found.ties, self._opened(wrap).values(), says_of(wrap))
+
+    def _opened(self, wrap: Sequence[str]) -> dict[str, Open]:
+        """Give the parts that are open by the key that stands for them, once the model is wrapped."""
+        from ckptnames.prediction.live import answered
+        from ckptnames.prediction.shadow import origin
+        from ckptnames.prediction.wrappers import wrapped
+
+        opened = {}
+        for entry in answered(wrapped(self.model, wrap) if wrap else self.model)[0]:
+            if _is_open(entry.key):
+                found = self.shells.opening_of(origin(entry.owner))
+                opened[entry.key] = found._replace(path=entry.key.removesuffix(MARK).removesuffix("."))
+        return opened
+
+    def explained(self, key: str | None = None, wrap: Sequence[str] = ()) -> dict[str, tuple[Step, ...]]:
+        """Give for each key its segments, with what made each and the line that registers it.
+
+        A key in a part that is open is answered with that part. Torch has to be there. Raises ``no-such-key``.
+        """
+        from ckptnames.prediction.origins import Step, explain
+
+        opened = self._opened(wrap)
+        for part in map(_part, opened.values()):
+            if key is not None and part.all_of_it and part.covers(key):
+                key = part.pattern
+        found = explain(self.model, key, wrap=wrap, record=self.shells.record)
+        for each, why in ((each, entry.why) for each, entry in opened.items() if each in found):
+            found[each] = (*found[each][:-1], Step(MARK, "open", why.reason, why.place))
+        return found
+
+    def findings(self) -> list[Finding]:
+        """Find what a reader of the code would trip over; torch has to be there."""
+        from ckptnames.prediction.doctor import examine
+
+        return examine(self.model, self.shells.record)
+
+
+def _is_open(key: str) -> bool:
+    return key.rpartition(".")[2] == MARK
 
 
 def spelled(dtype: Any) -> str | None:
@@ -125,6 +167,7 @@ def spelled(dtype: Any) -> str | None:
     return DTYPES[name][0] if name in DTYPES else name.upper()
 
 
-def _part(path: str, why: Unknown, all_of_it: bool) -> OpenPart:
-    place = why.place
-    return OpenPart(join(path, MARK), why.reason, str(place) if place is not None else "", all_of_it)
+def _part(opened: Open) -> OpenPart:
+    place = opened.why.place
+    where = str(place) if place is not None else ""
+    return OpenPart(join(opened.path, MARK), opened.why.reason, where, opened.all_of_it)

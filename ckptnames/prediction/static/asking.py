@@ -15,11 +15,11 @@ from ckptnames.errors import MissingArgument, NamesNoModel, NoSuchModule, NoSuch
 from ckptnames.prediction.arguments import Arguments, arguments, as_written, called_with
 from ckptnames.prediction.importing import Source as File
 from ckptnames.prediction.locating import ModelOperand, model_named, no_model
+from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.budget import DEEPEST
 from ckptnames.prediction.static.interpreter.exceptions import said
 from ckptnames.prediction.static.interpreter.functions import bind
 from ckptnames.prediction.static.interpreter.machine import Machine
-from ckptnames.prediction.static.places import Place
 from ckptnames.prediction.static.signals import Raised, Stuck, Unsure
 from ckptnames.prediction.static.sources.finder import Directory, Finder, Folder, Source, installed
 from ckptnames.prediction.static.sources.revisions import Revision, RevisionFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ckptnames.prediction.static.places import Place
+from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.signals import Exhausted, Stuck
 from ckptnames.prediction.static.values import Unknown
 

@@ -22,33 +22,58 @@ class After(NamedTuple):
     touched: dict[int, tuple[Any, Any, Any]]
 
 
+class _Branch:
+    """What a branch that runs has changed, and what it has made."""
+
+    __slots__ = ("began", "for_certain", "made", "noted")
+
+    def __init__(self, began: int, for_certain: bool) -> None:
+        self.began = began
+        self.for_certain = for_certain
+        self.noted: dict[int, tuple[Any, Any]] = {}
+        self.made: dict[int, Any] = {}
+
+    def has_made(self, collection: Any) -> bool:
+        """Tell whether a collection was not there before."""
+        return id(collection) in self.made or (isinstance(collection, Names) and collection.born > self.began)
+
+
 class Journal:
     """Notes what is changed while branches run of which it is not known whether they are taken."""
 
     def __init__(self) -> None:
-        self._open: list[dict[int, tuple[Any, Any]]] = []
+        self._open: list[_Branch] = []
         self.n_branches = 0
 
     @property
     def depth(self) -> int:
         """How many such branches run inside each other."""
-        return len(self._open)
+        return sum(not branch.for_certain for branch in self._open)
 
     def touch(self, collection: Any) -> None:
         """Say that a collection is about to be changed."""
-        if self._open and id(collection) not in self._open[-1]:
-            self._open[-1][id(collection)] = collection, collection.copy()
+        if self._open:
+            branch = self._open[-1]
+            if id(collection) not in branch.noted and not branch.has_made(collection):
+                branch.noted[id(collection)] = collection, collection.copy()
 
-    def begin(self) -> None:
+    def made(self, collection: Any) -> None:
+        """Say that a list, dict or set is new: what happens to it in this branch is nobody else's concern."""
+        if self._open:
+            self._open[-1].made[id(collection)] = collection
+
+    def begin(self, *, for_certain: bool = False) -> None:
         """Start a branch."""
-        self._open.append({})
-        self.n_branches += 1
+        self._open.append(_Branch(Names().born, for_certain))
+        self.n_branches += not for_certain
 
     def end(self) -> After:
         """End a branch: everything is as it was before it; what it left is given."""
-        noted = self._open.pop()
+        branch = self._open.pop()
+        if self._open:
+            self._open[-1].made.update(branch.made)
         touched = {}
-        for key, (collection, before) in noted.items():
+        for key, (collection, before) in branch.noted.items():
             touched[key] = collection, before, collection.copy()
             _fill(collection, before)
         return After(touched)
@@ -109,7 +134,7 @@ def joined_value(values: list[Value], why: Unknown) -> Value:
     plain = all(_is_plain(value) for value in values)
     if unknown is not None and unknown.plain == plain:
         return unknown
-    return Unknown(why.reason, why.place, plain)
+    return why.as_plain() if plain else why.within(tuple(values))
 
 
 def _equal(one: Value, other: Value) -> bool:

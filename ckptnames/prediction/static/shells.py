@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ckptnames.prediction.places import Place
 from ckptnames.prediction.recording import Found, Record
-from ckptnames.prediction.static.listing import MARK, opening
-from ckptnames.prediction.static.places import Place
+from ckptnames.prediction.static.listing import MARK, Open, opening
 from ckptnames.prediction.static.torch_nn.with_torch import WithTorch
 from ckptnames.prediction.static.values import Module, Tensor, Unknown, Value
 
@@ -53,7 +53,7 @@ class Shells:
         self._modules: dict[int, nn.Module] = {}
         self._tensors: dict[int, Any] = {}
         self._storages: dict[object, torch.UntypedStorage] = {}
-        self._reasons: dict[int, Unknown] = {}
+        self._opened: dict[int, Open] = {}
         self._types: dict[int, type[nn.Module]] = {}
 
     def of(self, value: Value) -> nn.Module:
@@ -64,20 +64,19 @@ class Shells:
             self._made(value)
         return self._modules[id(value)]
 
-    def reason_of(self, shell: nn.Module) -> Unknown | None:
+    def opening_of(self, shell: nn.Module) -> Open:
         """Tell why a shell that holds the mark is open."""
-        return self._reasons.get(id(shell))
+        return self._opened[id(shell)]
 
     def _open(self, why: Value) -> nn.Module:
         found = nn.Module()
-        self._mark(found, why)
+        self._mark(found, Open("", why if isinstance(why, Unknown) else Unknown("it is no module")))
         self.record.keep(found, {})
         return found
 
-    def _mark(self, shell: nn.Module, why: Value) -> None:
+    def _mark(self, shell: nn.Module, opened: Open) -> None:
         shell._buffers[MARK] = torch.empty(0, device=_META)
-        if isinstance(why, Unknown):
-            self._reasons[id(shell)] = why
+        self._opened[id(shell)] = opened
 
     def _made(self, value: Module) -> None:
         kind = self._type(value)
@@ -86,7 +85,7 @@ class Shells:
         self.record.keep(found, value.sites)
         opened = opening(value)
         if opened is not None and opened.all_of_it:
-            self._mark(found, opened.why)
+            self._mark(found, opened)
             return
         for name, tensor in value.params.items():
             found._parameters[name] = self._tensor(tensor)
@@ -98,8 +97,8 @@ class Shells:
         found._non_persistent_buffers_set = set(value.fleeting)
         for name, child in value.modules.items():
             found._modules[name] = None if child is None else self.of(child)
-        if value.extra is not None:
-            self._mark(found, value.extra)
+        if opened is not None:
+            self._mark(found, opened)
         for name, other in value.attrs.items():
             self._plain(found, name, other)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ckptnames.prediction.static.places import Place
+from ckptnames.prediction.places import Place
 
 if TYPE_CHECKING:
     from ckptnames.prediction.static.interpreter.frames import Frame
@@ -19,12 +20,21 @@ if TYPE_CHECKING:
 Value = Any
 
 
+_BIRTHS = count()
+
+
 class Names(dict[str, Any]):
     """The names of a scope, a class, an object: one that is only perhaps there has an unknown value."""
 
-    __slots__ = ("owner",)
+    __slots__ = ("born", "owner")
     owner: Module | None
     """The module that has registered what is named."""
+    born: int
+    """Counts all that were made, so that it is known which of two is younger."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.born = next(_BIRTHS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +48,16 @@ class Unknown:
     reason: str
     place: Place | None = None
     plain: bool = False
+    holder: Any = None
+    """What it may be, or be a part of: whoever changes it may change that."""
 
     def as_plain(self) -> Unknown:
         """The same, known to be no module."""
         return self if self.plain else Unknown(self.reason, self.place, True)
+
+    def within(self, holder: Any = None) -> Unknown:
+        """The same, which may be anything, or any part of ``holder``."""
+        return Unknown(self.reason, self.place, holder=holder)
 
 
 @dataclass(slots=True, eq=False)

@@ -278,7 +278,7 @@ def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
     if isinstance(value, Unknown):
         from ckptnames.prediction.static.interpreter.spoiling import given_away
 
-        given_away(machine, [to], value)
+        given_away(machine, [value, to], value)
         return
     if isinstance(value, KnownModule):
         machine.touch(machine.patched)
@@ -323,6 +323,9 @@ def set_on_instance(machine: Machine, value: Instance, name: str, to: Value) -> 
 def delete_attribute(machine: Machine, value: Value, name: str) -> None:
     """Delete an attribute."""
     if isinstance(value, Unknown):
+        from ckptnames.prediction.static.interpreter.spoiling import spoil
+
+        spoil(machine, [value], value)
         return
     held: list[dict[str, Value]] = []
     if isinstance(value, Module):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.interpreter.branches import branch
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.machine import STATEMENTS, Machine
 from ckptnames.prediction.static.interpreter.scopes import leaves
 from ckptnames.prediction.static.interpreter.spoiling import spoil_statement
-from ckptnames.prediction.static.places import Place
 from ckptnames.prediction.static.signals import Endless, Exhausted, Stuck, TooDeep, Unsure
 from ckptnames.prediction.static.values import Unknown
 

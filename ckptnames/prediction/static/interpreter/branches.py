@@ -27,12 +27,12 @@ class Outcome(NamedTuple):
     after: After
 
 
-def tried(machine: Machine, way: Callable[[], Any]) -> Outcome:
-    """Run one way of a branch, and take back all that it changes."""
+def tried(machine: Machine, way: Callable[[], Any], *, for_certain: bool = False) -> Outcome:
+    """Run one way of a branch, and take back all that it changes; ``for_certain`` says that it is taken."""
     if machine.journal.n_branches > _MOST_BRANCHES:
         raise machine.stuck("too much depends on values that are not known")
     depth = len(machine.frames)
-    machine.journal.begin()
+    machine.journal.begin(for_certain=for_certain)
     ends: _Ends = "falls"
     value: Value = None
     after = After({})
@@ -107,13 +107,25 @@ def _go_on(machine: Machine, alive: list[Outcome], why: Unknown) -> None:
     else:
         machine.journal.join([outcome.after for outcome in alive], why, machine.unsure)
         value = joined_value([outcome.value for outcome in alive], why)
-    ends = alive[0].ends
-    if ends == "returns":
-        raise Return(value)
-    if ends == "breaks":
+    leave(alive[0]._replace(value=value))
+
+
+def leave(outcome: Outcome) -> None:
+    """Leave the block as one way of a branch does."""
+    if outcome.ends == "returns":
+        raise Return(outcome.value)
+    if outcome.ends == "breaks":
         raise Break
-    if ends == "continues":
+    if outcome.ends == "continues":
         raise Continue
+
+
+def one_of(machine: Machine, ways: Sequence[Callable[[], Any]], why: Unknown) -> None:
+    """Run blocks of which one is taken, and it is not known which."""
+    alive = _alive(machine, [tried(machine, way) for way in ways], why)
+    if len({outcome.ends for outcome in alive}) > 1:
+        raise Stuck(why)
+    _go_on(machine, alive, why)
 
 
 def either(machine: Machine, ways: Sequence[Callable[[], Value]], why: Unknown) -> Value:

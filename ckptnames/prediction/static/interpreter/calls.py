@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from ckptnames.prediction.static.budget import DEEPEST
 from ckptnames.prediction.static.interpreter import functions
 from ckptnames.prediction.static.interpreter.frames import Frame
-from ckptnames.prediction.static.interpreter.items import is_concrete, iterator, unknown_in
+from ckptnames.prediction.static.interpreter.items import SCALARS, is_concrete, iterator, unknown_in
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.scopes import scope_of
 from ckptnames.prediction.static.interpreter.spoiling import given_away, spoil
@@ -53,11 +54,15 @@ def call(machine: Machine, function: Value, args: list[Value], kwargs: dict[str,
     if isinstance(function, OfValue):
         from ckptnames.prediction.static.stdlib.methods import call_method
 
-        return _sure(machine, args, kwargs, lambda: call_method(machine, function.value, function.name, args, kwargs))
+        plain = isinstance(function.value, SCALARS)
+        return _sure(
+            machine, args, kwargs, plain, lambda: call_method(machine, function.value, function.name, args, kwargs)
+        )
     if isinstance(function, type):
         from ckptnames.prediction.static.stdlib.constructors import construct
 
-        return _sure(machine, args, kwargs, lambda: construct(machine, function, args, kwargs))
+        plain = function in SCALARS
+        return _sure(machine, args, kwargs, plain, lambda: construct(machine, function, args, kwargs))
     if isinstance(function, Instance):
         return _call_instance(machine, function, args, kwargs)
     if isinstance(function, StaticMethod | ClassMethod):
@@ -75,12 +80,14 @@ def _kind(value: Value) -> str:
     return f"module {value.name}" if isinstance(value, KnownModule) else type(value).__name__
 
 
-def _sure(machine: Machine, args: list[Value], kwargs: dict[str, Value], code: object) -> Value:
+def _sure(
+    machine: Machine, args: list[Value], kwargs: dict[str, Value], plain: bool, code: Callable[[], Value]
+) -> Value:
     try:
-        return code()  # type: ignore[operator]
+        return code()
     except Unsure as unsure:
         given_away(machine, [a for a in (*args, *kwargs.values()) if isinstance(a, Module)], unsure.why)
-        return unsure.why
+        return unsure.why.as_plain() if plain else unsure.why.within([*args, *kwargs.values()])
 
 
 def _call_native(machine: Machine, function: Native, args: list[Value], kwargs: dict[str, Value]) -> Value:
@@ -88,7 +95,7 @@ def _call_native(machine: Machine, function: Native, args: list[Value], kwargs: 
         return function.code(machine, *args, **kwargs)
     except Unsure as unsure:
         given_away(machine, [*args, *kwargs.values()], unsure.why)
-        return unsure.why
+        return unsure.why.within()
     except (TypeError, AttributeError, ValueError, LookupError, AssertionError) as error:
         # It was called in a way that is not known of it.
         why = machine.unknown(f"'{function.name}' is not followed with these arguments ({error})")
@@ -123,8 +130,9 @@ def _call_instance(machine: Machine, value: Instance, args: list[Value], kwargs:
 
 def call_unknown(machine: Machine, function: Value, args: list[Value], kwargs: dict[str, Value], why: Unknown) -> Value:
     """Call something that is not known, or with arguments of which not even the number is known."""
+    machine.doubts += 1
     values = [*args, *kwargs.values()]
-    given_away(machine, values, why)
+    given_away(machine, [*values, function] if isinstance(function, Unknown) else values, why)
     if isinstance(function, Class):
         from ckptnames.prediction.static.interpreter.classes import made_open
 
@@ -190,6 +198,8 @@ def special(machine: Machine, function: Value, node: ast.Call, frame: Frame) -> 
     if not isinstance(function, Native) or function.name not in _SCOPED:
         return None
     args = [machine.eval(arg, frame) for arg in node.args]
+    if function.name in ("exec", "eval"):
+        return (_of_text(machine, function.name, args, node, frame),)
     if function.name == "super":
         return (_super(machine, args, frame),)
     if args:
@@ -202,7 +212,26 @@ def special(machine: Machine, function: Value, node: ast.Call, frame: Frame) -> 
     return (at.vars if at.kind != "function" else dict(at.vars),)
 
 
-_SCOPED = frozenset({"super", "locals", "globals", "vars"})
+_SCOPED = frozenset({"super", "locals", "globals", "vars", "exec", "eval"})
+
+
+def _of_text(machine: Machine, name: str, args: list[Value], node: ast.Call, frame: Frame) -> Value:
+    """Follow an expression that is a text; what other code made of text changes may be anything in sight."""
+    if name == "eval" and len(args) == 1 and isinstance(args[0], str):
+        try:
+            code = ast.parse(args[0].strip(), mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            raise Raised(SyntaxError(str(error)), machine.place) from None
+        for each in ast.walk(code):
+            if hasattr(each, "lineno"):
+                each.lineno = node.lineno
+        return machine.eval(code, frame)
+    why = machine.unknown("code that is made of text is not followed")
+    at: Frame | None = frame
+    while at is not None and at.kind != "module":
+        spoil(machine, list(at.vars.values()), why)
+        at = at.parent
+    raise Stuck(why)
 
 
 def _super(machine: Machine, args: list[Value], frame: Frame) -> Value:

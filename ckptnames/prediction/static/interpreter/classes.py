@@ -56,6 +56,9 @@ def define(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
     names = Names()
     inner = Frame(frame.namespace, names, frame, kind="class", line=node.lineno)
     inner.extra["annotations"] = {}
+    machine.has_subclass_hooks = machine.has_subclass_hooks or any(
+        isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body
+    )
     machine.execute(node.body, inner)
     value = create(machine, node.name, bases, names, frame.namespace.name, keywords, inner)
     inner.extra["class"] = value
@@ -88,7 +91,7 @@ def create(
             kept.append(base)
             cls.unknown = cls.unknown or base.unknown
         elif isinstance(base, Unknown):
-            cls.unknown = cls.unknown or base
+            cls.unknown = cls.unknown or base.within()
         elif not isinstance(base, Token):
             cls.unknown = cls.unknown or machine.unknown(f"a base class of '{name}' is not followed")
     metaclass = (keywords or {}).get("metaclass")

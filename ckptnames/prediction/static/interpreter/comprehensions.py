@@ -69,9 +69,13 @@ def _collected(machine: Machine, node: ast.ListComp | ast.SetComp | ast.DictComp
         found: Value = [] if isinstance(node, ast.ListComp) else {} if isinstance(node, ast.DictComp) else set()
         machine.unsure(found, unsure.why)
         return found
+    made: Value = items
     if isinstance(node, ast.DictComp):
-        return dict(items)
-    return items if isinstance(node, ast.ListComp) else {hashable(machine, item) for item in items}
+        made = dict(items)
+    elif isinstance(node, ast.SetComp):
+        made = {hashable(machine, item) for item in items}
+    machine.journal.made(made)
+    return made
 
 
 def _perhaps(machine: Machine, node: ast.ListComp | ast.SetComp | ast.DictComp, frame: Frame, why: Unknown) -> None:

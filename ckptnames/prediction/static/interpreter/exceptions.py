@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
+from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.interpreter.classes import is_instance
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.machine import Machine
-from ckptnames.prediction.static.places import Place
 from ckptnames.prediction.static.signals import Raised, Stuck
 from ckptnames.prediction.static.values import Class, Context, Instance, Unknown, Value
 

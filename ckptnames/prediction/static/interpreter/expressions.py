@@ -14,6 +14,7 @@ from ckptnames.prediction.static.interpreter.items import item_of
 from ckptnames.prediction.static.interpreter.machine import EXPRESSIONS, Evaluate, Machine
 from ckptnames.prediction.static.interpreter.names import value_of
 from ckptnames.prediction.static.interpreter.operators import binary, compare, formatted, unary
+from ckptnames.prediction.static.interpreter.registries import made_empty
 from ckptnames.prediction.static.signals import Unsure
 from ckptnames.prediction.static.values import Unknown, Value
 
@@ -166,12 +167,16 @@ def _display(machine: Machine, node: ast.List | ast.Tuple | ast.Set, frame: Fram
     if isinstance(node, ast.Set):
         unknown = next((item for item in items if isinstance(item, Unknown)), None)
         return set(items) if unknown is None else unknown
-    return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.List):
+        machine.journal.made(items)
+        return made_empty(machine, items)
+    return tuple(items)
 
 
 @expression(ast.Dict)
 def _dict(machine: Machine, node: ast.Dict, frame: Frame) -> Value:
     found: dict[Value, Value] = {}
+    machine.journal.made(found)
     for key, value in zip(node.keys, node.values, strict=True):
         if key is None:
             try:
@@ -185,7 +190,7 @@ def _dict(machine: Machine, node: ast.Dict, frame: Frame) -> Value:
             machine.eval(value, frame)
         else:
             found[name] = machine.eval(value, frame)
-    return found
+    return made_empty(machine, found)
 
 
 @expression(ast.Lambda)

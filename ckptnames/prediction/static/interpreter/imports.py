@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import sys
 
+from ckptnames.prediction.places import Place
+from ckptnames.prediction.static.interpreter import registries
 from ckptnames.prediction.static.interpreter.assigning import name_scope
 from ckptnames.prediction.static.interpreter.exceptions import said
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.names import in_namespace, mentions
-from ckptnames.prediction.static.places import Place
 from ckptnames.prediction.static.signals import Raised, Stuck
 from ckptnames.prediction.static.sources.finder import Opaque, Source
 from ckptnames.prediction.static.stdlib.table import KNOWN, MODULES, PREFERRED
@@ -56,6 +57,10 @@ def _bind(machine: Machine, frame: Frame, name: str, found: Deferred) -> None:
     value: Value = found
     if _is_wanted(machine, frame) or not machine.finder.only_defines(found.module):
         value = follow(machine, found)
+    else:
+        registries.wait(machine, found.module, found.place)
+        if found.name is not None:
+            registries.wait(machine, f"{found.module}.{found.name}", found.place)
     names = name_scope(frame, name)
     machine.touch(names)
     names[name] = value
@@ -69,6 +74,7 @@ def _is_wanted(machine: Machine, frame: Frame) -> bool:
 def _star(machine: Machine, name: str, place: Place, frame: Frame) -> None:
     if frame.kind == "module" and not frame.guarded and machine.finder.only_defines(name):
         frame.namespace.stars.append((name, place))
+        registries.wait(machine, name, place)
     else:
         _take_all(machine, frame.namespace, name, place)
 
@@ -210,6 +216,8 @@ def _run(machine: Machine, source: Source, name: str) -> Namespace:
     depth = len(machine.frames)
     machine.frames.append(frame)
     namespace.running = True
+    machine.importing += 1
+    machine.waiting.pop(name, None)
     try:
         machine.execute(body, frame)
     except Stuck as stuck:
@@ -221,6 +229,7 @@ def _run(machine: Machine, source: Source, name: str) -> Namespace:
         namespace.unknown = Unknown(f"importing '{name}' raises {said(raised.value)}", raised.place)
     finally:
         namespace.running = False
+        machine.importing -= 1
         del machine.frames[depth:]
     return namespace
 

@@ -46,6 +46,10 @@ class Defaulting(dict[Any, Any]):
 
 def iterate(machine: Machine, value: Value) -> Iterator[Value]:
     """Give the items of a value, one after the other. Raises ``Unsure``, ``Raised``."""
+    if machine.registries:
+        from ckptnames.prediction.static.interpreter.registries import looked_into
+
+        looked_into(machine, value)
     if isinstance(value, list | deque):
         return _of_list(machine, value)
     if isinstance(value, dict | set | frozenset | tuple):
@@ -142,6 +146,7 @@ def _by_number(machine: Machine, value: Instance) -> Iterator[Value]:
 def item_of(machine: Machine, value: Value, key: Value) -> Value:
     """Give what stands in a value at a key."""
     if isinstance(value, Unknown):
+        machine.doubts += 1
         return value
     if isinstance(value, Instance) and not _uses_payload(value, "__getitem__"):
         if value.cls.look_up("__getitem__") is None and (why := value.opened or value.cls.unknown) is not None:
@@ -162,6 +167,10 @@ def item_of(machine: Machine, value: Value, key: Value) -> Value:
         return _native(machine, value, key)
     if not isinstance(value, (*COLLECTIONS, str, bytes, range, *_VIEWS)):
         raise machine.raised(TypeError, f"'{type(value).__name__}' object is not subscriptable")
+    if isinstance(value, dict) and hashable(machine, key) not in value:
+        from ckptnames.prediction.static.interpreter.registries import looked_into
+
+        looked_into(machine, value)
     if isinstance(value, Defaulting) and hashable(machine, key) not in value and value.factory is not None:
         machine.touch(value)
         value[key] = machine.call(value.factory)
@@ -180,7 +189,7 @@ def _one_of(value: Value, why: Unknown) -> Unknown:
     plain = items is not None and all(
         isinstance(item, SCALARS) or (isinstance(item, Unknown) and item.plain) for item in items
     )
-    return Unknown(why.reason, why.place, plain)
+    return why.as_plain() if plain else why.within(value)
 
 
 def _of_class(machine: Machine, cls: Class, key: Value) -> Value:
@@ -207,7 +216,7 @@ def set_item(machine: Machine, value: Value, key: Value, to: Value) -> None:
     if isinstance(value, Unknown):
         from ckptnames.prediction.static.interpreter.spoiling import given_away
 
-        given_away(machine, [to], value)
+        given_away(machine, [value, to], value)
     elif isinstance(value, Tensor):
         machine.torch.changed(machine, value)
     elif isinstance(key, Unknown):
@@ -236,7 +245,12 @@ def delete_item(machine: Machine, value: Value, key: Value) -> None:
             machine.call(machine.get(value, "__delitem__"), [key])
             return
         value = value.payload
-    if isinstance(value, Unknown) or machine.is_unsure(value) is not None:
+    if isinstance(value, Unknown):
+        from ckptnames.prediction.static.interpreter.spoiling import spoil
+
+        spoil(machine, [value], value)
+        return
+    if machine.is_unsure(value) is not None:
         return
     if isinstance(key, Unknown):
         machine.unsure(value, key)

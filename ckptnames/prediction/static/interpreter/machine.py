@@ -9,10 +9,10 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.budget import Budget
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.journal import Journal
-from ckptnames.prediction.static.places import Place
 from ckptnames.prediction.static.signals import Raised, Stuck, Unsure
 from ckptnames.prediction.static.values import Class, Instance, Module, Namespace, Unknown, Value, builtin_class
 
@@ -39,14 +39,22 @@ class Machine:
         self.frames: list[Frame] = []
         self.importing = 0
         """How many modules are being run: while one is, registries are not full yet, as in Python itself."""
+        self.waiting: dict[str, Place] = {}
+        """Modules that would be imported by now, are not needed for their names, and may fill registries of others."""
         self.patched: dict[str, Value] = {}
         """What the program has put into modules that are known from tables."""
+        self.registries: dict[int, Any] = {}
+        """Dicts and lists that were made empty while a module ran."""
+        self.has_subclass_hooks = False
+        """True where a class of the program says what is done with classes that derive from it."""
         self._unsure: dict[int, tuple[Any, Unknown]] = {}
         self.given_away: list[Value] = []
         """What code that nothing is known of has been handed."""
         self.spoiled: Unknown | None = None
         """Why nothing is certain any more, where something changed that all else goes by."""
         self.notes: dict[str, None] = {}
+        self.doubts = 0
+        """Counts what may raise an exception that nobody here can know of."""
 
     # Running code.
 
@@ -134,13 +142,18 @@ class Machine:
         """Make the signal that ends what cannot be followed."""
         return Stuck(Unknown(reason, self.place))
 
+    def doubt(self, reason: str, *, plain: bool = False) -> Unknown:
+        """Make an unknown value of something that may as well raise an exception."""
+        self.doubts += 1
+        return Unknown(reason, self.place, plain)
+
     def unsure(self, collection: Any, why: Unknown) -> None:
         """Mark a list, dict or set: what it holds is not known any more; of what a module registers, open that."""
         owner = getattr(collection, "owner", None)
         if owner is not None:
             self.open(owner, why, all_of_it=True)
             return
-        self._unsure.setdefault(id(collection), (collection, why))
+        self._unsure.setdefault(id(collection), (collection, why.within(collection)))
 
     def is_unsure(self, collection: Any) -> Unknown | None:
         """Tell why the content of a collection is not known, where it is not."""
@@ -159,6 +172,7 @@ class Machine:
 
     def open(self, instance: Instance, why: Unknown, *, all_of_it: bool = False) -> None:
         """Note that an object may have more attributes than are known; ``all_of_it``: or others."""
+        why = why.within(instance)
         names = [instance.attrs]
         if isinstance(instance, Module):
             names += [instance.params, instance.buffers, instance.modules]

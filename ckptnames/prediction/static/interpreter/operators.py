@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+from collections import deque
 from typing import Any
 
 from ckptnames.prediction.static.budget import MOST_BITS, check_length, check_number
@@ -19,6 +20,7 @@ from ckptnames.prediction.static.interpreter.items import (
     unknown_in,
 )
 from ckptnames.prediction.static.interpreter.machine import Machine
+from ckptnames.prediction.static.interpreter.registries import looked_into
 from ckptnames.prediction.static.signals import Raised, Unsure
 from ckptnames.prediction.static.values import Class, Instance, KnownModule, Module, Tensor, Token, Unknown, Value
 
@@ -75,8 +77,10 @@ def apply(machine: Machine, name: str, function: Any, left: Value, right: Value,
     left, right = _bare(left), _bare(right)
     if isinstance(left, Unknown) or isinstance(right, Unknown):
         why = left if isinstance(left, Unknown) else right
+        if in_place and isinstance(left, list | dict | set | deque):
+            machine.unsure(left, why)
         plain = all(isinstance(v, SCALARS) or (isinstance(v, Unknown) and v.plain) for v in (left, right))
-        return Unknown(why.reason, why.place, plain)
+        return why.as_plain() if plain else why.within((left, right))
     if name == "or" and all(isinstance(side, type | Class | Token | None) for side in (left, right)):
         return Token("a union of types")
     if in_place and isinstance(left, list) and name == "add":
@@ -295,6 +299,7 @@ def contains(machine: Machine, collection: Value, item: Value) -> bool | Unknown
     collection = _bare(collection)
     if isinstance(item, Unknown):
         return item.as_plain()
+    looked_into(machine, collection)
     why = machine.is_unsure(collection)
     if why is not None:
         return why.as_plain()

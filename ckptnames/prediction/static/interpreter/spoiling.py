@@ -36,6 +36,8 @@ def spoil_statement(machine: Machine, statement: ast.stmt, frame: Frame, why: Un
     """Take all that a statement could have changed for unknown."""
     from ckptnames.prediction.static.interpreter.assigning import assign
 
+    # What stopped it may be known to be no module; what it would have set may be one.
+    why = why.within()
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
         if statement.value is not None:
             spoil_code(machine, statement.value, frame, why)
@@ -111,6 +113,8 @@ def spoil(machine: Machine, values: Iterable[Value], why: Unknown) -> None:
 
 
 def _reached(value: Value) -> list[Value]:
+    if isinstance(value, Unknown):
+        return [value.holder]
     if isinstance(value, Module):
         return [*value.attrs.values(), *value.modules.values()]
     if isinstance(value, Instance):
@@ -150,4 +154,6 @@ def _is_harmless(value: Value) -> bool:
     """Tell whether nothing can be changed by way of a value; functions of a module are not called for their effects."""
     if isinstance(value, Function):
         return value.frame.kind == "module"
-    return value is None or isinstance(value, str | int | float | Unknown | Iterating | Class | Namespace | type)
+    if isinstance(value, Unknown):
+        return value.holder is None
+    return value is None or isinstance(value, str | int | float | Iterating | Class | Namespace | type)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ckptnames.prediction.static.budget import ROUNDS
 from ckptnames.prediction.static.interpreter import classes, functions, imports
 from ckptnames.prediction.static.interpreter.assigning import assign, delete, name_scope
-from ckptnames.prediction.static.interpreter.branches import perhaps_often, test
+from ckptnames.prediction.static.interpreter.branches import Outcome, leave, one_of, perhaps_often, test, tried
 from ckptnames.prediction.static.interpreter.exceptions import entered, is_caught, left, of_raise
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.items import item_of, set_item
@@ -130,7 +131,7 @@ def _for(machine: Machine, node: ast.For, frame: Frame) -> None:
             except Break:
                 return
     except Unsure as unsure:
-        item = Unknown(unsure.why.reason, unsure.why.place, unsure.why.plain)
+        item = unsure.why
         perhaps_often(machine, lambda: once(item), unsure.why)
         _else_of_unknown(machine, node, frame, unsure.why)
         return
@@ -185,23 +186,40 @@ def _try(machine: Machine, node: ast.Try, frame: Frame) -> None:
 
 
 def _guarded(machine: Machine, node: ast.Try, frame: Frame) -> None:
-    depth = len(machine.frames)
-    frame.guarded += bool(node.handlers)
-    try:
+    if not node.handlers:
         machine.execute(node.body, frame)
-    except Raised as raised:
-        frame.guarded -= bool(node.handlers)
-        del machine.frames[depth:]
-        for handler in node.handlers:
-            if is_caught(machine, handler, raised, frame):
-                _handle(machine, handler, raised, frame)
-                return
-        raise
-    except BaseException:
-        frame.guarded -= bool(node.handlers)
-        raise
-    frame.guarded -= bool(node.handlers)
-    machine.execute(node.orelse, frame)
+        return
+    doubts = machine.doubts
+    frame.guarded += 1
+    try:
+        body = tried(machine, lambda: machine.execute(node.body, frame), for_certain=True)
+    finally:
+        frame.guarded -= 1
+    if machine.doubts == doubts:
+        _after_body(machine, node, body, frame)
+        return
+    # Something in it may as well have raised: what handlers do is perhaps done.
+    why = machine.unknown("whether an exception is raised here is not known", node, frame)
+    ways: list[Callable[[], None]] = [lambda: _after_body(machine, node, body, frame)]
+    ways += [partial(_handle, machine, each, Raised(why, machine.place), frame) for each in node.handlers]
+    one_of(machine, ways, why)
+
+
+def _after_body(machine: Machine, node: ast.Try, body: Outcome, frame: Frame) -> None:
+    """Go on from where the body of a ``try`` has ended."""
+    machine.journal.redo(body.after)
+    if body.ends != "raises":
+        if body.ends == "falls":
+            machine.execute(node.orelse, frame)
+        else:
+            leave(body)
+        return
+    raised = body.value
+    for handler in node.handlers:
+        if is_caught(machine, handler, raised, frame):
+            _handle(machine, handler, raised, frame)
+            return
+    raise raised
 
 
 def _handle(machine: Machine, handler: ast.ExceptHandler, raised: Raised, frame: Frame) -> None:

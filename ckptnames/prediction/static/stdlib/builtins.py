@@ -11,7 +11,8 @@ from ckptnames.prediction.static.interpreter.classes import class_of, create, is
 from ckptnames.prediction.static.interpreter.items import iterator, take
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import compared, formatted, text_of
-from ckptnames.prediction.static.signals import Raised, Unsure
+from ckptnames.prediction.static.interpreter.registries import looked_into
+from ckptnames.prediction.static.signals import Raised, Stuck, Unsure
 from ckptnames.prediction.static.stdlib.table import put
 from ckptnames.prediction.static.values import (
     Class,
@@ -71,7 +72,7 @@ def _vars(machine: Machine, value: Value) -> Value:
     return machine.get(value, "__dict__")
 
 
-@builtin("print", "breakpoint", "input", "help")
+@builtin("print", "breakpoint", "help")
 def _print(machine: Machine, *args: Value, **kwargs: Value) -> Value:
     return None
 
@@ -91,6 +92,7 @@ def _len(machine: Machine, value: Value) -> Value:
     if isinstance(value, Class) and "members" in value.known:
         return len(value.known["members"])
     machine.check(value)
+    looked_into(machine, value)
     try:
         return len(value)
     except TypeError as error:
@@ -131,7 +133,7 @@ def _callable(machine: Machine, value: Value) -> Value:
 @builtin("getattr")
 def _getattr(machine: Machine, value: Value, name: Value, *default: Value) -> Value:
     if isinstance(name, Unknown):
-        return Unknown(name.reason, name.place)
+        return name.within(value)
     if isinstance(name, Instance):
         name = name.payload
     if not default:
@@ -159,13 +161,22 @@ def _hasattr(machine: Machine, value: Value, name: Value) -> Value:
     return found is not MISSING
 
 
+def _changed_somewhere(machine: Machine, value: Value, why: Unknown) -> None:
+    """An attribute changes of which not even the name is known."""
+    if isinstance(value, Instance):
+        machine.open(value, why, all_of_it=True)
+    elif isinstance(value, Class):
+        value.unknown = value.unknown or why.within()
+    else:
+        raise Stuck(why.within())
+
+
 @builtin("setattr")
 def _setattr(machine: Machine, value: Value, name: Value, to: Value) -> Value:
     if isinstance(name, Instance):
         name = name.payload
     if isinstance(name, Unknown):
-        if isinstance(value, Instance):
-            machine.open(value, name, all_of_it=True)
+        _changed_somewhere(machine, value, name)
         return None
     machine.set(value, name, to)
     return None
@@ -176,8 +187,7 @@ def _delattr(machine: Machine, value: Value, name: Value) -> Value:
     from ckptnames.prediction.static.interpreter.attributes import delete_attribute
 
     if isinstance(name, Unknown):
-        if isinstance(value, Instance):
-            machine.open(value, name, all_of_it=True)
+        _changed_somewhere(machine, value, name)
         return None
     delete_attribute(machine, value, name)
     return None
@@ -363,8 +373,14 @@ def _dir(machine: Machine, *value: Value) -> Value:
     return machine.plain("what 'dir' lists is not known")
 
 
+@builtin("input")
+def _input(machine: Machine, *args: Value) -> Value:
+    return machine.plain("what is typed is known when it runs")
+
+
 @builtin("open", "compile", "__build_class__")
 def _open(machine: Machine, *args: Value, **kwargs: Value) -> Value:
+    machine.doubts += 1
     return machine.plain("a file is read, which is not followed")
 
 

@@ -14,6 +14,7 @@ from ckptnames.prediction.static.interpreter.classes import PARTIAL
 from ckptnames.prediction.static.interpreter.items import Defaulting, hashable, is_concrete, item_of, iterator
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import apply
+from ckptnames.prediction.static.interpreter.registries import made_empty
 from ckptnames.prediction.static.signals import Raised
 from ckptnames.prediction.static.stdlib.constructors import _pairs
 from ckptnames.prediction.static.stdlib.table import known, pure, put
@@ -45,7 +46,7 @@ def _defaultdict(machine: Machine, factory: Value = None, *args: Value, **kwargs
     for each in args:
         found.update(_pairs(machine, each))
     found.update(kwargs)
-    return found
+    return made_empty(machine, found)
 
 
 @known("collections.Counter")

@@ -11,6 +11,7 @@ from ckptnames.prediction.static.interpreter.functions import as_keywords
 from ckptnames.prediction.static.interpreter.items import hashable, is_concrete, unknown_in
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import text_of
+from ckptnames.prediction.static.interpreter.registries import made_empty
 from ckptnames.prediction.static.signals import Raised, Unsure
 from ckptnames.prediction.static.values import Instance, Tensor, Unknown, Value
 
@@ -51,7 +52,7 @@ def construct(machine: Machine, kind: type, args: list[Value], kwargs: dict[str,
 def _collected(machine: Machine, kind: type, args: list[Value]) -> Value:
     make = _COLLECTED[kind]
     if not args:
-        return make()
+        return made_empty(machine, make())
     items: list[Value] = []
     try:
         for item in machine.iterate(args[0]):
@@ -77,7 +78,7 @@ def _mapping(machine: Machine, kind: type, args: list[Value], kwargs: dict[str, 
     except Unsure as unsure:
         machine.unsure(found, unsure.why)
     found.update(kwargs)
-    return found
+    return made_empty(machine, found)
 
 
 def _pairs(machine: Machine, value: Value) -> dict[Value, Value]:

@@ -11,6 +11,7 @@ from ckptnames.prediction.static.budget import LARGEST, check_length
 from ckptnames.prediction.static.interpreter.items import Defaulting, hashable, is_concrete, unknown_in
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import equal
+from ckptnames.prediction.static.interpreter.registries import looked_into
 from ckptnames.prediction.static.signals import Raised, Unsure
 from ckptnames.prediction.static.stdlib.builtins import in_order
 from ckptnames.prediction.static.stdlib.constructors import _pairs, construct
@@ -147,10 +148,12 @@ def _of_dict(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         if isinstance(args[0], Unknown):
             if name not in _READS_DICT:
                 machine.unsure(value, args[0])
-            return Unknown(args[0].reason, args[0].place)
+            return args[0].within(value)
         hashable(machine, args[0])
     if why is not None:
         return why if name not in ("update", "clear") else None
+    if name in _READS_DICT and not (args and args[0] in value):
+        looked_into(machine, value)
     if name not in _READS_DICT:
         machine.touch(value)
     if name == "update":
@@ -191,7 +194,7 @@ def _of_set(machine: Machine, value: Any, name: str, args: list[Value]) -> Value
         return unsure.why
     if name == "pop":
         machine.unsure(value, why := machine.plain("which item of a set comes first is not known"))
-        return Unknown(why.reason, why.place)
+        return why.within(value)
     if name.startswith("__"):
         return machine.unknown(f"'set.{name}' is not followed")
     return _plainly(machine, value, name, args)

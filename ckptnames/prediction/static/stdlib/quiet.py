@@ -46,10 +46,10 @@ _NOTHING = """
     traceback.print_exc faulthandler.enable pprint.pprint numpy.set_printoptions
 """
 _PLAIN = """
-    time.time time.perf_counter time.monotonic time.strftime random.random random.randint random.uniform random.choice
-    random.gauss random.shuffle random.sample random.choices random.randrange os.getcwd os.listdir os.path.exists
+    time.time time.perf_counter time.monotonic time.strftime random.random random.randint random.uniform random.gauss
+    random.randrange os.getcwd os.listdir os.path.exists
     os.path.isfile os.path.isdir os.path.abspath os.path.expanduser os.path.realpath os.path.getsize os.cpu_count
-    json.load json.loads json.dump json.dumps pickle.load pickle.loads pickle.dump yaml.safe_load yaml.load
+    json.load json.loads json.dump json.dumps pickle.dump yaml.safe_load yaml.load
     yaml.full_load uuid.uuid4 platform.system platform.machine platform.python_version socket.gethostname
     datetime.datetime.now subprocess.run subprocess.check_output subprocess.Popen shutil.copy glob.glob
     hashlib.md5 hashlib.sha256 tempfile.mkdtemp numpy.random.rand numpy.random.randn numpy.random.uniform
@@ -68,13 +68,26 @@ for _name in _NOTHING.split():
 
 
 def _plain(name: str) -> None:
-    put(
-        name, Native(name, lambda machine, *args, **kwargs: machine.plain(f"what '{name}' gives is known when it runs"))
-    )
+    def code(machine: Machine, *args: Value, **kwargs: Value) -> Value:
+        machine.doubts += 1
+        return machine.plain(f"what '{name}' gives is known when it runs")
+
+    put(name, Native(name, code))
 
 
 for _name in _PLAIN.split():
     _plain(_name)
+
+
+@known("random.choice", "random.sample", "random.choices", "random.shuffle")
+def _drawn(machine: Machine, values: Value, *args: Value, **kwargs: Value) -> Value:
+    """Draw from values, of which any may come, and in any order."""
+    why = machine.unknown("what is drawn at random is known when it runs")
+    if isinstance(values, list):
+        machine.unsure(values, why)
+    return why.within(values)
+
+
 put("typing.TYPE_CHECKING", False)
 put("typing.get_origin", Native("get_origin", lambda machine, value: machine.plain("a type is not looked into")))
 put("typing.get_args", Native("get_args", lambda machine, value: machine.plain("a type is not looked into")))

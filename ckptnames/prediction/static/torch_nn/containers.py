@@ -140,7 +140,7 @@ def _get_item(machine: Machine, self: Module, index: Value) -> Value:
     if self.extra is not None:
         return self.extra
     if isinstance(index, Unknown):
-        return Unknown(index.reason, index.place)
+        return index.within(self)
     if isinstance(index, slice):
         return _sliced(machine, self, index)
     return list(self.modules.values())[_number(machine, self, index)]
@@ -275,7 +275,7 @@ def _pairs(machine: Machine, value: Value) -> Iterable[tuple[Value, Value]]:
 @method("ModuleDict", "__getitem__")
 def _get_key(machine: Machine, self: Module, key: Value) -> Value:
     if isinstance(key, Unknown):
-        return Unknown(key.reason, key.place)
+        return key.within(self)
     if isinstance(key, Instance):
         key = key.payload
     if key in self.modules:
@@ -380,7 +380,7 @@ def _append_parameter(machine: Machine, self: Module, value: Value) -> Value:
 @method("ParameterList", "__getitem__")
 def _get_parameter(machine: Machine, self: Module, index: Value) -> Value:
     if self.extra is not None or isinstance(index, Unknown):
-        return self.extra or index
+        return self.extra or index.within(self)
     n = self.attrs["n values"]
     if isinstance(index, slice):
         return instantiate(machine, self.cls, [[machine.get(self, str(i)) for i in range(n)[index]]], {})

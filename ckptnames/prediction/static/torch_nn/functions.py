@@ -22,8 +22,8 @@ _CONTEXTS = """
 """
 _IDENTITIES = """
     jit.script jit.ignore jit.export jit.unused jit.script_method jit.interface jit.trace jit.optimize_for_inference
-    fx.wrap compiler.disable _dynamo.disable jit.script_if_tracing cuda.amp.custom_fwd cuda.amp.custom_bwd amp.custom_fwd
-    amp.custom_bwd jit.Final jit.annotate compiler.allow_in_graph _dynamo.allow_in_graph
+    fx.wrap compiler.disable _dynamo.disable jit.script_if_tracing cuda.amp.custom_fwd cuda.amp.custom_bwd
+    amp.custom_fwd amp.custom_bwd jit.Final jit.annotate compiler.allow_in_graph _dynamo.allow_in_graph
     autograd.function.once_differentiable
 """
 _NOTHING = """
@@ -40,8 +40,7 @@ _MACHINE = """
     cuda.memory_allocated get_rng_state initial_seed distributed.get_backend jit.is_scripting jit.is_tracing
 """
 _LOADS = """
-    load hub.load_state_dict_from_url hub.download_url_to_file utils.model_zoo.load_url hub.get_dir save
-    utils.cpp_extension.load utils.cpp_extension.load_inline
+    hub.load_state_dict_from_url hub.download_url_to_file utils.model_zoo.load_url hub.get_dir save
 """
 
 
@@ -97,13 +96,25 @@ put("torch.is_grad_enabled", Native("torch.is_grad_enabled", _returns(True)))
 put("torch.distributed.is_initialized", Native("torch.distributed.is_initialized", _returns(False)))
 for _name in ("version.cuda", "version.hip"):
     put(f"torch.{_name}", Unknown("it depends on the machine, and its GPU", plain=True))
+
+
+def _loads(name: str) -> None:
+    def code(machine: Machine, *args: Value, **kwargs: Value) -> Value:
+        machine.doubts += 1
+        return machine.plain("a file is read, which is not followed")
+
+    put(f"torch.{name}", Native(f"torch.{name}", code))
+
+
 for _name in _LOADS.split():
-    put(
-        f"torch.{_name}",
-        Native(
-            f"torch.{_name}", lambda machine, *args, **kwargs: machine.plain("a file is read, which is not followed")
-        ),
-    )
+    _loads(_name)
+
+
+@known("torch.load", "torch.jit.load", "torch.hub.load", "torch.utils.cpp_extension.load")
+def _load(machine: Machine, *args: Value, **kwargs: Value) -> Value:
+    """What comes out of a file may be a module."""
+    machine.doubts += 1
+    return machine.unknown("a file is read, which is not followed")
 
 
 @known("torch.device")

@@ -394,7 +394,7 @@ def _type(machine: Machine, self: Module, dtype: Value) -> Value:
 @method("get_submodule")
 def _get_submodule(machine: Machine, self: Module, target: Value) -> Value:
     if isinstance(target, Unknown):
-        return Unknown(target.reason, target.place)
+        return target.within(self)
     found: Value = self
     for name in target.split(".") if target else []:
         found = machine.get(found, name)

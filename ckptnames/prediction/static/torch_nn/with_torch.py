@@ -492,7 +492,7 @@ class WithTorch:
         return Tensor(data.shape, data.dtype, True, needs is True, data.storage, data.view, data.handle)
 
     def compute(self, machine: Machine, function: Any, full: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
-        """Run a function of torch's that makes or computes tensors: on the meta device, and on numbers if they are few."""
+        """Run a function of torch's that computes tensors: on the meta device, and on numbers if they are few."""
         inputs: list[Tensor] = []
         try:
             given = [self._input(machine, value, inputs) for value in args]
