@@ -132,7 +132,8 @@ def follow(machine: Machine, found: Deferred) -> Value:
         if isinstance(known, Unknown) and machine.torch.is_absent(f"{value.name}.{found.name}"):
             return _absent(machine, ImportError(f"cannot import name '{found.name}' from '{value.name}'"), found.place)
         return known
-    if found.name in value.vars or value.stars:
+    # A package that imports one of its own modules, `from package import module`, looks for the name in itself.
+    if value.vars.get(found.name, found) is not found or value.stars:
         try:
             return in_namespace(machine, value, found.name)
         except Raised as raised:

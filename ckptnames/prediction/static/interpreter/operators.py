@@ -299,7 +299,8 @@ def contains(machine: Machine, collection: Value, item: Value) -> bool | Unknown
     collection = _bare(collection)
     if isinstance(item, Unknown):
         return item.as_plain()
-    looked_into(machine, collection)
+    if not (isinstance(collection, dict) and isinstance(item, str) and item in collection):
+        looked_into(machine, collection)
     why = machine.is_unsure(collection)
     if why is not None:
         return why.as_plain()

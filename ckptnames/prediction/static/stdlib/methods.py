@@ -71,6 +71,13 @@ def _of_object(machine: Machine, kind: type, name: str, args: list[Value], kwarg
     if name == "__new__":
         return bare(machine, args[0], args[1:], kwargs)
     if name == "__setattr__":
+        if isinstance(args[0], Module):  # passes over what modules do, which is to register
+            if isinstance(args[1], Unknown):
+                machine.open(args[0], args[1])
+            else:
+                machine.touch(args[0].attrs)
+                args[0].attrs[args[1]] = args[2]
+            return None
         set_on_instance(machine, args[0], args[1], args[2])
         return None
     if name == "__getattribute__":

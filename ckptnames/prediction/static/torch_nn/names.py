@@ -14,7 +14,7 @@ FUNCTIONS_OF = {
     "torch.nn.parallel.data_parallel.DataParallel": "torch.nn.DataParallel",
 }
 """Names of classes by which they are known, where those differ from the module that defines them."""
-_ROOMS = frozenset({"torch", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special", "torch.Tensor"})
+ROOMS = frozenset({"torch", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special", "torch.Tensor"})
 """Where functions live that make and compute tensors."""
 _NOT_COMPUTING = frozenset(
     [
@@ -64,4 +64,4 @@ def canonical(name: str) -> str | None:
 def is_computing(found: Any, full: str) -> bool:
     """Tell whether something of torch's is a function that makes or computes tensors, and does nothing else."""
     above, _, name = full.rpartition(".")
-    return above in _ROOMS and isinstance(found, _KINDS) and not name.startswith("_") and name not in _NOT_COMPUTING
+    return above in ROOMS and isinstance(found, _KINDS) and not name.startswith("_") and name not in _NOT_COMPUTING

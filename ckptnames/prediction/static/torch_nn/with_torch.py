@@ -719,6 +719,8 @@ class WithTorch:
     def set_attribute(self, machine: Machine, tensor: Tensor, name: str, to: Value) -> None:
         """Set an attribute of a tensor."""
         if name == "data":
+            if machine.journal.depth:
+                to = to if isinstance(to, Unknown) else machine.plain("whether its numbers are exchanged is not known")
             if isinstance(to, Tensor):
                 tensor.shape, tensor.dtype, tensor.storage = to.shape, to.dtype, to.storage
                 tensor.handle = to.handle
@@ -738,6 +740,9 @@ class WithTorch:
     def converted(self, machine: Machine, tensor: Tensor, dtype: Value) -> None:
         """Change the dtype of a tensor that a module holds."""
         if tensor.shape is None or isinstance(tensor.dtype, Unknown):
+            return
+        if machine.journal.depth:
+            tensor.dtype = machine.plain("whether it is converted is not known")
             return
         if isinstance(dtype, torch.dtype) and tensor.dtype.is_floating_point and dtype.is_floating_point:
             tensor.handle = Held(tensor.handle.meta.to(dtype))
