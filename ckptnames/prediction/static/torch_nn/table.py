@@ -18,7 +18,8 @@ from ckptnames.prediction.static.values import Unknown, Value
 class Leaf(NamedTuple):
     """A tensor of a layer, by its name from the layer on; ``state`` is ``none``, ``saved`` or ``fleeting``.
 
-    ``kind`` is ``parameters`` or ``buffers``. ``shape`` is ``None`` for one that has none before the first forward; a size in it may be unknown.
+    ``kind`` is ``parameters`` or ``buffers``. ``shape`` is ``None`` for one that has none before the first forward; a
+    size in it may be unknown.
     """
 
     name: str
