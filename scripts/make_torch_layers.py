@@ -8,6 +8,7 @@ their shapes follow from the arguments, is found out from what was built: no sha
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import json
@@ -27,8 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from ckptnames.prediction.static.torch_nn import containers  # noqa: E402
 from ckptnames.prediction.static.torch_nn.names import ROOMS, is_computing  # noqa: E402
-
-TABLE = ROOT / "ckptnames" / "prediction" / "static" / "torch_nn" / "layers.json"
+from ckptnames.prediction.static.torch_nn.table import TABLE  # noqa: E402
 
 SIZES: tuple[dict[str, Any], ...] = (
     {
@@ -63,11 +63,17 @@ DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool com
 
 def main() -> None:
     """Write the table."""
-    warnings.simplefilter("ignore")
-    layers = {name: entry for name, real in sorted(real_layers().items()) if (entry := described(real)) is not None}
+    TABLE.write_text(text(), "utf-8")
+    print(f"{TABLE}: {TABLE.stat().st_size:,} bytes")
+
+
+def text() -> str:
+    """Give the table as it is written: a line for each layer."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layers = {name: entry for name, real in sorted(real_layers().items()) if (entry := described(real)) is not None}
     table = {"torch": torch.__version__.partition("+")[0], "layers": layers, **names()}
-    TABLE.write_text(json.dumps(table, separators=(",", ":")).replace('"torch.nn.', '\n"torch.nn.') + "\n", "utf-8")
-    print(f"{len(layers)} layers, {TABLE.stat().st_size:,} bytes")
+    return json.dumps(table, separators=(",", ":")).replace('"torch.nn.', '\n"torch.nn.') + "\n"
 
 
 def real_layers() -> dict[str, type[nn.Module]]:
@@ -91,7 +97,7 @@ def described(real: type[nn.Module]) -> dict[str, Any] | None:
     if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in spec):
         entry["args"] = None
     try:
-        entry["variants"] = list(variants(real, spec))
+        entry["variants"] = list(variants(real, spec)) or None
     except (TypeError, ValueError, NotFitting):
         return entry | {"variants": None}
     return entry
@@ -102,6 +108,8 @@ def signature(real: type[nn.Module]) -> list[inspect.Parameter]:
     if not issubclass(real, nn.RNNBase) or real is nn.RNNBase:
         return list(inspect.signature(real).parameters.values())
     found = [p for p in inspect.signature(nn.RNNBase).parameters.values() if p.name != "mode"]
+    if real is not nn.LSTM:
+        found = [p for p in found if p.name != "proj_size"]
     if real is nn.RNN:
         found.insert(3, inspect.Parameter("nonlinearity", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="tanh"))
     return found
@@ -126,8 +134,10 @@ def variants(real: type[nn.Module], spec: Sequence[inspect.Parameter]) -> Iterat
             ]
             if missing and not any(p.kind is p.VAR_POSITIONAL for p in spec):
                 raise NotFitting(missing)
-            with torch.device("meta"):
+            with torch.device("meta"), contextlib.suppress(ValueError):  # arguments that do not go together
                 built.append((given, real(**given)))
+        if len(built) < len(SIZES):
+            continue
         yield {"when": {n: "size" if v is int else v for n, v in options.items()}, **fitted(built, spec)}
 
 

@@ -70,15 +70,16 @@ def command(
         else _built(model, wrap, explain is not None, key)
     )
     manifest, findings, origins = answered
+    checkpoint = as_checkpoint(manifest, model)
     if as_json:
-        out_json(predict_json(manifest, findings, origins))
+        out_json(predict_json(checkpoint.manifest(), findings, origins))
     elif flat:
         out(ls_flat(manifest))
         tell_what_is_open(manifest)
     elif origins is not None:
         out(explain_text(origins, width=width(), paint=paint()))
     else:
-        out(predict_text(as_checkpoint(manifest, model), findings, wrap, width=width(), paint=paint()))
+        out(predict_text(checkpoint, findings, wrap, width=width(), paint=paint()))
     return exits.INCOMPLETE if manifest.open else exits.DONE
 
 

@@ -13,11 +13,11 @@ class NoRepository(ModelError):
 
     code = "no-repository"
 
-    def __init__(self, operand: str, folder: str, reason: str) -> None:
-        self.operand, self.folder, self.reason = operand, folder, reason
+    def __init__(self, operand: str) -> None:
+        self.operand = operand
         super().__init__(
-            f"'{operand}' names a git revision, and '{folder}' is in no repository that git reads: {reason}",
-            help="go to the folder of the repository first: git status tells whether it is one",
+            f"'{operand}' names a git revision, and the current folder is in no repository that git reads",
+            help="go to the folder of the repository first; this tells which it is: git rev-parse --show-toplevel",
         )
 
 

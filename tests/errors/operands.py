@@ -349,5 +349,5 @@ def a_bug() -> None:
     """
     save("model.pt", "w")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ckptnames.cli.ls.open_operand", lambda _: 1 / 0)
+        patch.setattr("ckptnames.cli.ls.open_operand", lambda *_: 1 / 0)
         command("ls", "model.pt")

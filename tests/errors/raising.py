@@ -38,6 +38,7 @@ SUBJECTS = (
     "plans",
     "models",
     "building",
+    "sources",
 )
 
 

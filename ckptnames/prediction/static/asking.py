@@ -21,7 +21,7 @@ from ckptnames.prediction.static.interpreter.exceptions import said
 from ckptnames.prediction.static.interpreter.functions import bind
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Raised, Stuck, Unsure
-from ckptnames.prediction.static.sources.finder import Directory, Finder, Folder, Source, installed
+from ckptnames.prediction.static.sources.finder import NOT_PYTHON, Directory, Finder, Folder, Source, installed
 from ckptnames.prediction.static.sources.revisions import Revision, RevisionFolder
 from ckptnames.prediction.static.values import Class, Function, Module, Namespace, Partial, Unknown, Value
 
@@ -179,7 +179,7 @@ def _made(machine: Machine, target: _Target, operand: ModelOperand, given: Argum
 def _check_python(machine: Machine, module: Namespace, operand: ModelOperand) -> None:
     source = machine.finder.find(module.name)
     if isinstance(source, Source) and source.error:
-        raise NotPython(source.place, source.error, source.error_line)
+        raise NotPython(source.place, source.error.removeprefix(NOT_PYTHON), source.error_line)
 
 
 def _named(machine: Machine, module: Value, operand: ModelOperand) -> Value:

@@ -8,8 +8,8 @@ from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.signals import Exhausted, Stuck
 from ckptnames.prediction.static.values import Unknown
 
-STEPS = 3_000_000
-"""Expressions and statements that are followed for one model: the largest of well-known packages need a third."""
+STEPS = 2_000_000
+"""Expressions and statements that are followed for one model: the largest of well-known packages need a fifth."""
 ROUNDS = 30_000
 """Rounds of one loop."""
 DEEPEST = 120

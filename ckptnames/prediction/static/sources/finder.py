@@ -22,6 +22,9 @@ _LARGEST = 8_000_000
 """Bytes of one source file."""
 
 
+NOT_PYTHON = "it is not Python: "
+
+
 class Source:
     """The text of a module."""
 
@@ -40,9 +43,9 @@ class Source:
                 warnings.simplefilter("ignore")  # invalid escapes of others
                 return ast.parse(self.text)
         except SyntaxError as error:
-            self.error, self.error_line = f"it is not Python: {error.msg}", error.lineno or 1
+            self.error, self.error_line = f"{NOT_PYTHON}{error.msg}", error.lineno or 1
         except (ValueError, MemoryError, RecursionError) as error:
-            self.error = f"it is not Python that can be read: {error}"
+            self.error = f"{NOT_PYTHON}{error}"
         return ast.Module([], [])
 
     @cached_property

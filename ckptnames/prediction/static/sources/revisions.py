@@ -26,7 +26,7 @@ class Revision:
         self.name = name
         top = _git("rev-parse", "--show-toplevel")
         if top is None:
-            raise NoRepository(operand, str(Path.cwd()), "git rev-parse finds none")
+            raise NoRepository(operand)
         self.top = Path(os.fsdecode(top).rstrip("\n"))
         commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if not commit:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from ckptnames.prediction.static.signals import Unsure
 from ckptnames.prediction.static.values import Unknown, Value
 
+TABLE = Path(__file__).with_name("layers.json")
+
 
 class Leaf(NamedTuple):
     """A tensor of a layer, by its name from the layer on; ``state`` is ``none``, ``saved`` or ``fleeting``.
@@ -40,7 +42,7 @@ class Layer(NamedTuple):
 @cache
 def table() -> dict[str, Any]:
     """Read the table."""
-    found: dict[str, Any] = json.loads(Path(__file__).with_name("layers.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
     return found
 
 
