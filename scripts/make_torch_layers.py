@@ -26,6 +26,7 @@ from torch.nn.parameter import is_lazy
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from ckptnames.prediction.static.asking import load_knowledge  # noqa: E402
 from ckptnames.prediction.static.torch_nn import containers  # noqa: E402
 from ckptnames.prediction.static.torch_nn.names import ROOMS, is_computing  # noqa: E402
 from ckptnames.prediction.static.torch_nn.table import TABLE  # noqa: E402
@@ -69,6 +70,7 @@ def main() -> None:
 
 def text() -> str:
     """Give the table as it is written: a line for each layer."""
+    load_knowledge()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         layers = {name: entry for name, real in sorted(real_layers().items()) if (entry := described(real)) is not None}

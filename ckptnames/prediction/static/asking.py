@@ -88,7 +88,7 @@ def load_knowledge() -> None:
         quiet,
         texts,
     )
-    from ckptnames.prediction.static.torch_nn import functions  # noqa: F401
+    from ckptnames.prediction.static.torch_nn import composed, functions, keyed, module_methods  # noqa: F401
 
 
 def _torch() -> Any:

@@ -52,9 +52,11 @@ def _is_running(machine: Machine, node: ast.AST) -> bool:
 
 def _give_up(machine: Machine, statement: ast.stmt, frame: Frame, stuck: Stuck) -> None:
     if isinstance(stuck, Exhausted):
-        # Given up is a line of the model that was asked for, or of one right below it, so that the rest is told.
-        if len(machine.frames) > _NEAR_THE_ROOT or not machine.budget.another_try():
+        # Given up is a line of the model that was asked for, or of one right below it, so that the rest is told; where
+        # the same line takes too long once more, it is the one around it.
+        if len(machine.frames) > _NEAR_THE_ROOT or statement in machine.given_up or not machine.budget.another_try():
             raise stuck
+        machine.given_up.add(statement)
     elif isinstance(stuck, TooDeep) and _is_running(machine, stuck.node):
         raise stuck
     if isinstance(stuck, Endless) or leaves(statement):

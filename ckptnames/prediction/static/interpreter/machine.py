@@ -50,6 +50,8 @@ class Machine:
         self._unsure: dict[int, tuple[Any, Unknown]] = {}
         self.given_away: list[Value] = []
         """What code that nothing is known of has been handed."""
+        self.given_up: set[ast.stmt] = set()
+        """Statements that took more steps than there were."""
         self.spoiled: Unknown | None = None
         """Why nothing is certain any more, where something changed that all else goes by."""
         self.notes: dict[str, None] = {}
