@@ -132,15 +132,21 @@ def main() -> int:
     torchvision()
     counts: Counter[str] = Counter()
     for operand, answer in answers.items():
-        verdict = judged(answer.manifest, built(operand))
+        try:
+            saved = built(operand)
+        except ImportError as error:
+            print(f"not built: {operand}: {error}")
+            continue
+        verdict = judged(answer.manifest, saved)
         counts[verdict] += 1
         if verdict != "exact":
             parts = "; ".join(map(str, answer.manifest.open[:2]))
             print(f"{verdict}: {operand} ({len(answer.manifest)} keys{f'; {parts}' if parts else ''})")
     seconds = sorted(answer.seconds for answer in answers.values())
-    share = counts["exact"] / len(answers)
+    n_built = counts.total()
+    share = counts["exact"] / n_built
     print(
-        f"{given.package}: {len(answers)} builders, {counts['exact']} exact ({share:.1%}), {counts['open']} open, "
+        f"{given.package}: {n_built} builders, {counts['exact']} exact ({share:.1%}), {counts['open']} open, "
         f"{counts['wrong']} wrong; no line of it ran; "
         f"median {seconds[len(seconds) // 2]:.2f} s of CPU, most {seconds[-1]:.2f} s"
     )

@@ -244,7 +244,7 @@ def _get_item(tensor: torch.Tensor, key: Any) -> torch.Tensor:
 
 def _make_tensor(room: RealTensors, real: type) -> Any:
     def make(machine: Machine, cls: Class, args: list[Value], kwargs: dict[str, Value]) -> Value:
-        if real is nn.Parameter or (real is not torch.Tensor and issubclass(real, nn.Parameter)):
+        if isinstance(real, type) and issubclass(real, nn.Parameter):
             data = args[0] if args else kwargs.get("data")
             needs = args[1] if len(args) > 1 else kwargs.get("requires_grad", True)
             found = room.parameter(machine, data, needs)

@@ -64,6 +64,8 @@ class WithTorch(RealLayers):
     def _known(self, machine: Machine, found: Any, full: str) -> Value:
         if isinstance(found, types.ModuleType):
             return KnownModule(full)
+        if type(found).__name__ == "tensortype":  # torch.LongTensor and its like, which are no classes
+            return self._tensor_type(found)
         if isinstance(found, type):
             if issubclass(found, nn.Module):
                 return self.class_for(found)
