@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,7 @@ from ckptnames.inference.wrappers.containers import source_for
 from ckptnames.inference.wrappers.explanation import Cause, explain
 from ckptnames.inference.wrappers.obstacles import QUANTISED, Obstacle, transposed
 from ckptnames.inference.wrappers.pairing import Choice
-from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.manifest import Manifest, OpenPart, TensorInfo
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
 from ckptnames.rules.rule import OPEN
@@ -76,9 +76,14 @@ class Diff:
         return not (self.missing or self.unexpected or self.shape_mismatch or self.dtype_mismatch)
 
     @property
+    def complete(self) -> bool:
+        """False where a side is a model of which the source does not tell all: there, more may differ."""
+        return not (self.source.open or self.target.open)
+
+    @property
     def settled(self) -> bool:
         """True where every weight of the target is filled with a tensor of its shape, and no weight is left over."""
-        return not self.shape_mismatch and self.droppable >= {*self.missing, *self.unexpected}
+        return self.complete and not self.shape_mismatch and self.droppable >= {*self.missing, *self.unexpected}
 
     def __str__(self) -> str:
         from ckptnames.report.diff import diff_text
@@ -181,9 +186,9 @@ def _with(plain: Diff, **facts: object) -> Diff:
 
 def compare(source: Manifest, target: Manifest) -> Diff:
     """Compare names, shapes and dtypes as they stand."""
-    missing = tuple(key for key in target if key not in source)
-    # A partial target does not list all keys of the model: which others are unexpected is not known.
-    unexpected = () if target.partial else tuple(key for key in source if key not in target)
+    # A partial side does not list all of its keys: what others it has is not known.
+    missing = tuple(key for key in target if key not in source and not source.may_have(key))
+    unexpected = tuple(key for key in source if key not in target and not target.may_have(key))
     shapes, dtypes, matched = [], [], 0
     for key, info in source.items():
         other = target.tensors.get(key)
@@ -217,7 +222,14 @@ def renamed(source: Manifest, rules: Rules) -> Manifest:
     for key, info in source.items():
         for name in rules.targets(key):
             tensors.setdefault(name, info)
-    return replace(source, tensors=tensors)
+    return replace(source, tensors=tensors, open=tuple(_renamed_parts(source, rules)))
+
+
+def _renamed_parts(source: Manifest, rules: Rules) -> Iterator[OpenPart]:
+    """Give what is open in ``source`` under its old name, since rules can take some of it, and under its new one."""
+    for part in source.open:
+        for name in dict.fromkeys([part.pattern, *rules.targets(part.pattern)]):
+            yield part._replace(pattern=name)
 
 
 def _nearest(missing: tuple[str, ...], unexpected: tuple[str, ...]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ckptnames.cli import exits
-from ckptnames.cli.operands import open_operand
+from ckptnames.cli.operands import open_operand, static_option
 from ckptnames.cli.screen import out as write
 from ckptnames.cli.screen import out_json, paint, talk, width
 from ckptnames.diffs import Diff, diff
@@ -24,9 +24,12 @@ from ckptnames.wording import counted, path_in_shell
 @click.argument("source")
 @click.argument("target", required=False)
 @click.option("--error", "error_file", metavar="FILE", help="torch's own message instead of TARGET; - for stdin.")
+@static_option
 @click.option("-o", "--out", metavar="FILE", help="Add the rules to FILE, as the stage to the next version of names.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(source: str, target: str | None, error_file: str | None, out: str | None, as_json: bool) -> int:
+def command(
+    source: str, target: str | None, error_file: str | None, static: bool, out: str | None, as_json: bool
+) -> int:
     """Say what differs between SOURCE and TARGET, why, and which command mends it.
 
     Exits 0 where nothing differs, 1 where something does, 2 where it could not run.
@@ -35,13 +38,14 @@ def command(source: str, target: str | None, error_file: str | None, out: str | 
     ckptnames diff trained.pt plain.safetensors
     ckptnames diff trained.pt --error message.txt
     ckptnames diff old.pt model.py:Net -o names.rules
+    ckptnames diff git:HEAD~1:model.py:Net model.py:Net --static
     """
     if (target is None) == (error_file is None):
         wrong = "there is no TARGET" if target is None else "TARGET and --error FILE are both there"
         raise BadUsage(wrong, "ckptnames diff", "give one of the two: a TARGET to compare with, or --error FILE")
-    checkpoint, container = open_operand(source)
+    checkpoint, container = open_operand(source, static)
     if target is not None:
-        other_checkpoint, other_container = open_operand(target)
+        other_checkpoint, other_container = open_operand(target, static)
         other = other_checkpoint.manifest(other_container)
         manifest = chosen(checkpoint, container, other)
     else:
@@ -56,21 +60,17 @@ def command(source: str, target: str | None, error_file: str | None, out: str | 
         write(diff_text(found, width=width(), paint=paint()))
     if out is not None:
         talk(_stage_written(found, Path(out)))
-    return exits.SAME if found.same else exits.DIFFERENT
+    return exits.SAME if found.same and found.complete else exits.DIFFERENT
 
 
 def _stage_written(found: Diff, path: Path) -> str:
-    """Write the rules that were found, else those that the names suggest, and say so."""
-    from ckptnames.inference.inference import inferred
+    """Write the rules that were found, and say so."""
     from ckptnames.loading.migrations import add_stage
 
-    rules = found.rules
-    if not (found.after_rules or found).settled:
-        rules = inferred(found.source, found.target).rules
-    if rules is None or not len(rules):
+    if found.rules is None or not len(found.rules):
         return f"Nothing was written to {path_in_shell(path)}: no rules lead from the one to the other."
-    version = add_stage(path, rules)
-    return f"wrote {path_in_shell(path)}: {counted(len(rules), 'rule')} to version {version}"
+    version = add_stage(path, found.rules)
+    return f"wrote {path_in_shell(path)}: {counted(len(found.rules), 'rule')} to version {version}"
 
 
 def _complaint(error_file: str) -> TorchComplaint:

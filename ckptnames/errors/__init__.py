@@ -133,7 +133,6 @@ from ckptnames.errors.operands import (
     IncompleteTorchError,
     InternalError,
     MessageAsPath,
-    ModelAtRevision,
     NoSuchContainer,
     NoSuchPath,
     NotAStateDict,
@@ -169,6 +168,7 @@ from ckptnames.errors.plans import (
     KeyCollision,
     NothingLeft,
     OpenKey,
+    OpenTarget,
     PartialPrefix,
     QuantisedWeights,
     ReservedName,
@@ -206,6 +206,7 @@ from ckptnames.errors.safetensors_damage import (
     UnknownDtype,
     WrongByteCount,
 )
+from ckptnames.errors.sources import NoRepository, NoSuchRevision, NotInRevision, NotPython
 from ckptnames.errors.tables import CannotExport, CannotTranslate
 from ckptnames.wording import shown
 
@@ -276,7 +277,6 @@ __all__ = [
     "MissingArgument",
     "MissingPackage",
     "MissingShard",
-    "ModelAtRevision",
     "ModelError",
     "ModelNotNamed",
     "ModelNotRewritten",
@@ -290,6 +290,7 @@ __all__ = [
     "NoCheckpointInFolder",
     "NoFolder",
     "NoModelOperand",
+    "NoRepository",
     "NoSpace",
     "NoStateDict",
     "NoSuchContainer",
@@ -298,6 +299,7 @@ __all__ = [
     "NoSuchModule",
     "NoSuchName",
     "NoSuchPath",
+    "NoSuchRevision",
     "NoSuchSubmodule",
     "NoTensorsByName",
     "NoValues",
@@ -307,11 +309,14 @@ __all__ = [
     "NotAModule",
     "NotAStateDict",
     "NotATorchError",
+    "NotInRevision",
     "NotInvertible",
+    "NotPython",
     "NotWrittenByTorch",
     "NothingLeft",
     "NothingMatched",
     "OpenKey",
+    "OpenTarget",
     "OperandNotSupported",
     "OperandSyntax",
     "OptionNotSupported",

@@ -102,20 +102,6 @@ class OperandNotSupported(FileError):
         super().__init__(f"'{operand}' is {kind}, which is not read yet", help=help)
 
 
-class ModelAtRevision(OperandNotSupported):
-    """A model at a git revision."""
-
-    def __init__(self, operand: str, revision: str, model: str) -> None:
-        self.revision, self.model = revision, model
-        folder = f"../{revision.replace('/', '-')}"
-        super().__init__(
-            operand,
-            "a model at a git revision",
-            f"check the revision out beside this one: git worktree add {in_shell(folder)} {in_shell(revision)}; "
-            f"then name {in_shell(f'{folder}/{model}')}",
-        )
-
-
 class OptionNotSupported(FileError):
     """An option that is known by name only so far."""
 

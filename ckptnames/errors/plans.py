@@ -144,6 +144,31 @@ class UnfilledTarget(PlanError):
         )
 
 
+class OpenTarget(PlanError):
+    """Parts of a target of which the keys are not known: its source was read, and does not tell them."""
+
+    code = "open-target"
+
+    def __init__(self, parts: Sequence[str], target: str) -> None:
+        self.parts, self.target = tuple(parts), target
+        super().__init__(
+            f"'{target}' tells only in part which keys it has: {counted(len(parts), 'part')} of it "
+            f"{'is' if len(parts) == 1 else 'are'} open",
+            evidence=parts,
+            help="let it be built where its code runs, and give what that prints as the target: "
+            f"ckptnames predict {in_shell(_on_disk(target))} --json > names.json",
+        )
+
+
+def _on_disk(target: str) -> str:
+    """Leave out the revision that a model is named at: what is built is what is checked out.
+
+    >>> _on_disk("git:HEAD~1:src/model.py:Net"), _on_disk("model.py:Net")
+    ('src/model.py:Net', 'model.py:Net')
+    """
+    return target.split(":", 2)[-1] if target.startswith("git:") else target
+
+
 class SplitSiblings(PlanError):
     """Tensors that would be parted from the companions that give them meaning; ``rule`` moves the first alike."""
 

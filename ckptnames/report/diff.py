@@ -31,6 +31,7 @@ def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
             *_unsafe(diff, paint),
         ],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
+        list(_open(diff, width, paint)),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
 
@@ -39,7 +40,8 @@ def _described(manifest: Manifest) -> str:
     where = shown(manifest.name) or "(in memory)"
     container = f"#{shown(manifest.container)}" if manifest.container else ""
     told = ", as far as the message tells" if manifest.format == "torch-error" else ""
-    return f"{where}{container}  {counted(len(manifest), 'key')}{told}"
+    more = f", and {counted(len(manifest.open), 'open part')}" if manifest.open else ""
+    return f"{where}{container}  {counted(len(manifest), 'key')}{more}{told}"
 
 
 def _beside(source: Manifest) -> Iterator[str]:
@@ -56,8 +58,21 @@ def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
             yield f"{paint('yellow', 'note:')} {side}: {shown(not_run(manifest.unsafe))}"
 
 
+def _open(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
+    """Say what was not compared, since the source of a model does not tell it."""
+    sides = [("source", part) for part in diff.source.open] + [("target", part) for part in diff.target.open]
+    if sides:
+        yield paint("yellow", "Not compared, since the code does not tell which keys are there:")
+        rows = [(f"  {side}", shown(p.pattern), shown(p.reason), shown(p.where)) for side, p in sides[:_MOST_LINES]]
+        yield from columns(rows, width=width)
+    if len(sides) > _MOST_LINES:
+        yield f"  … and {counted(len(sides) - _MOST_LINES, 'more part')}"
+
+
 def _nothing(diff: Diff) -> list[str]:
     same = "the same names and shapes" if _is_told(diff) else "the same names, shapes and dtypes"
+    if not diff.complete:
+        return [f"Nothing differs in what is known: {counted(diff.matched, 'key')}, {same}."]
     return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}.", *_inside(diff.source.container)]
 
 
@@ -150,12 +165,13 @@ def _kind(prefix: str) -> str:
 
 def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
     then = "After that " if diff.after_rules else ""
-    if left.same and diff.target.partial:
+    if left.same and diff.target.format == "torch-error" and diff.target.partial:
         yield [f"After that {_all_match(left.matched, ' that the message names')}; it does not name all."]
         return
     if left.same:
         alike = "name and shape" if _is_told(diff) else "name, shape and dtype"
-        yield [f"After that nothing differs: {_all_match(left.matched)} in {alike}."]
+        known = "" if diff.complete else " in what is known"
+        yield [f"After that nothing differs{known}: {_all_match(left.matched)} in {alike}."]
         return
     match = "matches" if left.matched == 1 else "match"
     yield [f"{then}{counted(left.matched, 'key')} {match} in name and shape. What differs:"]
@@ -240,6 +256,9 @@ def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
         copies = either([f"{choice.strip}." for choice in diff.choices], "and")
         message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"
         yield {"code": "ambiguous-inference", "targets": [], "message": message}
+    for side, manifest in (("source", diff.source), ("target", diff.target)):
+        for part in manifest.open:
+            yield {"code": f"open-{side}", "targets": [part.pattern], "message": str(part)}
 
 
 def _members(diff: Diff) -> dict[str, Any]:

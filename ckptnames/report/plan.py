@@ -23,6 +23,7 @@ _ALLOWED = {
     "shape-mismatch": "of another shape, and left out",
     "unfilled-target": "filled by nothing",
     "key-collision": "claimed by several source keys, of which the first stays",
+    "open-target": "of which what it holds is not known",
     "open-key": "not decided, and kept under their names",
     "split-siblings": "parted from what gives them meaning",
     "unexpected-key": "not in the target, and kept in the file",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ckptnames.diffs import Diff
 from ckptnames.folding import fold
 from ckptnames.inference.wrappers.pairing import Choice
-from ckptnames.manifest import Manifest
+from ckptnames.manifest import MODELS, READ, Manifest
 from ckptnames.rules import Rules
 from ckptnames.wording import counted, in_shell, path_in_shell
 
@@ -48,7 +48,7 @@ def remedy(diff: Diff) -> Remedy:
     """Find what mends a diff, or what has to be decided first."""
     if diff.same or diff.obstacles:
         return Remedy()
-    if diff.source.format == "model":
+    if diff.source.format in MODELS:
         return _turned_round(diff)
     if diff.choices:
         return _of_choices(diff)
@@ -67,12 +67,13 @@ def remedy(diff: Diff) -> Remedy:
 def _turned_round(diff: Diff) -> Remedy:
     """Say how to compare so that the checkpoint is what could be mended: no file holds the names of a model."""
     file = _like(diff.target)
-    if not file or diff.target.format == "model":
+    if not file or diff.target.format in MODELS:
         return Remedy()
     lead = "The source is a model, whose names no file holds. To mend the checkpoint, compare the other way round."
+    static = _static(diff.source)
     if not diff.source.name:
         return Remedy(lead, python=f"print(ckptnames.diff({file!r}, model))")
-    return Remedy(lead, (f"ckptnames diff {path_in_shell(file)} {path_in_shell(diff.source.name)}",))
+    return Remedy(lead, (f"ckptnames diff {path_in_shell(file)} {path_in_shell(diff.source.name)}{static}",))
 
 
 def _left(diff: Diff) -> _Left:
@@ -195,7 +196,7 @@ def _python(diff: Diff, left: _Left) -> str:
     rules = str(_and_without(diff.rules, left.unexpected_buffers)).strip()
     if len(rules) <= _LONGEST_ARGUMENT:
         argument = f"rules={rules!r}"
-    elif _like(diff.target) and not left.unexpected_buffers:
+    elif _like(diff.target) and not _static(diff.target) and not left.unexpected_buffers:
         argument = f"like={diff.target.name!r}"
         if diff.cautions:
             argument += f", accept={[caution.code for caution in diff.cautions]!r}"
@@ -206,9 +207,14 @@ def _python(diff: Diff, left: _Left) -> str:
 
 
 def _like(target: Manifest) -> str:
-    if not target.name or target.format in _IN_MEMORY:
+    if not target.name or target.format in _IN_MEMORY or target.open:
         return ""
     return f"{target.name}#{target.container}" if target.container != _default(target) else target.name
+
+
+def _static(manifest: Manifest) -> str:
+    """Give the option under which a model is read again, where it was read."""
+    return " --static" if manifest.format == READ and not manifest.name.startswith("git:") else ""
 
 
 def _default(manifest: Manifest) -> str:
@@ -229,7 +235,7 @@ def _fix(diff: Diff, edits: Sequence[str], accepted: Sequence[str], word: str = 
         "ckptnames fix",
         path_in_shell(operand),
         *edits,
-        *([f"--like {path_in_shell(like)}"] if like else []),
+        *([f"--like {path_in_shell(like)}{_static(diff.target)}"] if like else []),
         *accepted,
         f"-o {path_in_shell(_output(source.name, word))}",
     ]

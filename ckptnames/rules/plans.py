@@ -17,6 +17,7 @@ from ckptnames.rules.problems import (
     error_of,
     idle_rules,
     open_keys,
+    open_targets,
     shape_mismatches,
     split_siblings,
     unexpected_keys,
@@ -30,6 +31,7 @@ __all__ = ["ALLOWABLE", "Decision", "Plan", "Problem", "plan"]
 ALLOWABLE = (
     "key-collision",
     "open-key",
+    "open-target",
     "shape-mismatch",
     "unfilled-target",
     "split-siblings",
@@ -235,8 +237,8 @@ class _Draft:
         self.blocking += stay
         for problem in accepted:
             self._leave_out(mapping, problem.targets[0])
-        if self.drop_unexpected and not self.target.partial:
-            for name in [name for name in mapping if name not in self.target]:
+        if self.drop_unexpected:
+            for name in [name for name in mapping if name not in self.target and not self.target.may_have(name)]:
                 self._leave_out(mapping, name)
 
     def _leave_out(self, mapping: dict[str, str], name: str) -> None:
@@ -254,8 +256,8 @@ class _Draft:
         if not self.source.partial:
             unfilled, carried = unfilled_targets(self.target, mapping, self.excused)
             self._note(unfilled, carried)
-        if not self.target.partial:
-            self._note(*unexpected_keys(self.source, self.target, mapping))
+        self._note(open_targets(self.target), ())
+        self._note(*unexpected_keys(self.source, self.target, mapping))
         self.blocking += self._found(dtype_mismatches(self.source, self.target, mapping))[0]
 
     def _note(self, problems: Iterable[Problem], droppable: Collection[str]) -> None:

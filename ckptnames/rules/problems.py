@@ -13,6 +13,7 @@ from ckptnames.errors import (
     KeyCollision,
     KeyTooLong,
     OpenKey,
+    OpenTarget,
     PlanError,
     ShadowedRule,
     ShapeMismatch,
@@ -184,11 +185,17 @@ def unfilled_targets(
     ], droppable
 
 
+def open_targets(target: Manifest) -> Iterator[Problem]:
+    """Find the parts of a target of which the keys are not known: whether they are filled, nobody can tell."""
+    for part in target.open:
+        yield Problem("open-target", "error", str(part), targets=(part.pattern,))
+
+
 def unexpected_keys(source: Manifest, target: Manifest, mapping: Mapping[str, str]) -> tuple[list[Problem], list[str]]:
     """Find names that the target does not have, and apart from them those of tensors that carry no weights."""
     problems, droppable = [], []
     for name, key in mapping.items():
-        if name in target:
+        if name in target or target.may_have(name):
             continue
         if is_droppable(key, source[key], source):
             droppable.append(name)
@@ -240,6 +247,9 @@ def error_of(
         return KeyCollision(first.targets[0], claims, len(problems) - 1, leave_out)
     if first.code == "open-key":
         return OpenKey([(problem.keys[0], problem.where[0]) for problem in problems])
+    if first.code == "open-target":
+        assert target is not None
+        return OpenTarget([str(part) for part in target.open], target.name or "TARGET")
     if first.code == "unmatched-rule":
         return UnmatchedRule([(p.where[0], p.rule, why_unmatched(p.rule, source)) for p in problems])
     if first.code == "shadowed-rule":

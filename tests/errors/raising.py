@@ -41,6 +41,7 @@ SUBJECTS = (
     "distributed",
     "tables",
     "loading",
+    "sources",
 )
 
 

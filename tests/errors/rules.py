@@ -133,7 +133,7 @@ def a_caution_that_there_is_not() -> None:
 def a_problem_that_is_none() -> None:
     """
     error[cannot-allow]: 'unmatched-rule' is not a problem that can be allowed
-      help: name one of these: key-collision, open-key, shape-mismatch, unfilled-target, split-siblings, unexpected-key, dtype-mismatch. Nothing was written
+      help: name one of these: key-collision, open-key, open-target, shape-mismatch, unfilled-target, split-siblings, unexpected-key, dtype-mismatch. Nothing was written
     """
     save("model.pt", "w")
     command("fix", "model.pt", "--rule", "w -> v", "--allow", "unmatched-rule=**", "-o", "out.pt")
