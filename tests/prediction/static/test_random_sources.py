@@ -44,7 +44,7 @@ conditions = st.one_of(
     names.map(lambda name: f"hasattr(self, {name!r})"),
     st.sampled_from(["n > 2", "not CFG['yes'] and n", "len(ls) > 1", "isinstance(x, nn.Linear)"]),
 )
-values = st.deferred(
+values: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         numbers.map(lambda n: f"nn.Linear({n}, 2)"),
         numbers.map(lambda n: f"Block({n})"),
@@ -63,7 +63,7 @@ def block(body: list[str]) -> str:
     return indent("\n".join(body) or "pass", "    ")
 
 
-statements = st.deferred(
+statements: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.tuples(names, values).map(lambda s: f"put(self, {s[0]!r}, {s[1]})"),
         st.tuples(names, values).map(lambda s: f"put(self, {s[0]!r}, {s[1]})"),
@@ -85,7 +85,7 @@ statements = st.deferred(
         ),
     )
 )
-bodies = st.lists(statements, max_size=3)
+bodies: st.SearchStrategy[list[str]] = st.lists(statements, max_size=3)
 
 NET = """
 def is_module(value):
