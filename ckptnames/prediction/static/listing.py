@@ -66,9 +66,11 @@ def _below(module: Module, path: str, above: tuple[int, ...]) -> Iterator[Key | 
         if value is not None:
             yield Key(prefix + name, path, module, name, value)
     for name, value in module.buffers.items():
+        if name in module.fleeting:
+            continue
         if isinstance(value, Unknown):
             yield Open(prefix + name, value)
-        elif value is not None and name not in module.fleeting:
+        elif value is not None:
             yield Key(prefix + name, path, module, name, value)
     if has_extra_state(module):
         yield Key(f"{prefix}_extra_state", path, module, "_extra_state", None)

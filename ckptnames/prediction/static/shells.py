@@ -90,7 +90,9 @@ class Shells:
         for name, tensor in value.params.items():
             found._parameters[name] = self._tensor(tensor)
         for name, tensor in value.buffers.items():
-            if isinstance(tensor, Unknown):
+            if isinstance(tensor, Unknown) and name in value.fleeting:
+                found._buffers[name] = None
+            elif isinstance(tensor, Unknown):
                 found._modules[name] = self._open(tensor)
             else:
                 found._buffers[name] = self._tensor(tensor)

@@ -60,7 +60,7 @@ class Unknown:
         return Unknown(self.reason, self.place, holder=holder)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Class:
     """A class: of the program, of Python (``builtin``) or of torch (``layer``, its full name)."""
 
@@ -103,7 +103,7 @@ class Class:
 MODULE = "torch.nn.Module"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Instance:
     """An object of a class of the program; ``payload`` is what it holds of a type of Python's own that it extends."""
 
@@ -128,7 +128,7 @@ class Instance:
         return hash(self.payload)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Module(Instance):
     """A module of torch or of the program: what is registered on it, and which line did that."""
 
@@ -156,7 +156,7 @@ class Storage:
     """The memory of a tensor; two tensors with one storage and one view of it are tied."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Tensor:
     """A tensor: its shape and dtype where they are known, and its numbers only where they are few and known.
 
@@ -177,7 +177,7 @@ class Tensor:
     """The class of the program that it is of, where it is no plain tensor."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Function:
     """A function or lambda of the program, with the scopes around it."""
 
@@ -189,7 +189,7 @@ class Function:
     attrs: dict[str, Value] = field(default_factory=Names)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Native:
     """A function that the interpreter knows: ``code(machine, *args, **kwargs)``."""
 
@@ -199,7 +199,7 @@ class Native:
     """True where it takes the instance first when it is found in a class."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Pure:
     """A function of Python's own that only computes: it is called where all that it is given is known."""
 
@@ -207,7 +207,7 @@ class Pure:
     code: Callable[..., Value]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Method:
     """A function with the instance or the class that it is called on."""
 
@@ -215,7 +215,7 @@ class Method:
     instance: Value
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class OfValue:
     """A method of one of Python's own types, found on a value: ``[].append``."""
 
@@ -223,7 +223,7 @@ class OfValue:
     name: str
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Partial:
     """A function with arguments that it will be called with."""
 
@@ -233,7 +233,7 @@ class Partial:
     attrs: dict[str, Value] = field(default_factory=Names)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Property:
     """A property, or a cached one."""
 
@@ -242,21 +242,21 @@ class Property:
     cached: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class StaticMethod:
     """A function in a class that takes no instance."""
 
     function: Value
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ClassMethod:
     """A function in a class that takes the class."""
 
     function: Value
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Super:
     """What ``super()`` gives: the classes behind ``after``, for an instance or a class."""
 
@@ -265,7 +265,7 @@ class Super:
     cls: Class
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Namespace:
     """A module of source: its names, where its file is, and star imports that were not needed yet."""
 
@@ -278,14 +278,14 @@ class Namespace:
     unknown: Unknown | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class KnownModule:
     """A module that is not read: what is known of it stands in tables."""
 
     name: str
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Deferred:
     """An import that has not been followed, since its name was not used yet."""
 
@@ -295,7 +295,7 @@ class Deferred:
     package: str = ""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Iterating:
     """An iterator that the program can take from."""
 
@@ -304,7 +304,7 @@ class Iterating:
     """In how many branches that are perhaps not taken it was made: one further in must not take from it."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Context:
     """A context manager that does nothing to names: ``no_grad()``, or one made of a generator of the program."""
 

@@ -53,7 +53,7 @@ def test_code_that_takes_too_many_steps_is_given_up(tmp_path: Path, monkeypatch:
                 super().__init__()
                 for a in range(1000):
                     for b in range(1000):
-                        x = b
+                        self.x = b
 
         class Net(nn.Module):
             def __init__(self):

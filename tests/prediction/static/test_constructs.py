@@ -129,6 +129,26 @@ CONSTRUCTS = {
                 super(Net, self).__init__(width=3)
                 self.last = nn.Linear(1, 1)
     """,
+    "plain classes that derive from nothing": """
+        from torch.nn.modules.utils import _pair
+
+        class Scheme(object):
+            def __init__(self, n):
+                super(Scheme, self).__init__()
+                super().__setattr__("n", n)
+
+        class Both(Scheme):
+            def __new__(cls, *args):
+                return super().__new__(cls)
+            def __init__(self, n):
+                super().__init__(n + 1)
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a = nn.Linear(Scheme(2).n, Both(3).n)
+                self.b = nn.Conv2d(1, 1, _pair(3))
+    """,
     "partial and functions as layers": """
         from functools import partial
 

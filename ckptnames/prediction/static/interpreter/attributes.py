@@ -210,7 +210,10 @@ def _of_super(machine: Machine, value: Super, name: str) -> Value:
         return _of_python(machine, payload, name)
     if isinstance(value.instance, Module):
         return machine.torch.class_attribute(machine, (value.cls.layers or [value.cls])[0], name)
-    return MISSING
+    if not hasattr(object, name):
+        return MISSING
+    of_object = OfValue(object, name)
+    return of_object if name == "__new__" or isinstance(value.instance, Class) else Method(of_object, value.instance)
 
 
 def _of_callable(machine: Machine, value: Value, name: str) -> Value:

@@ -18,8 +18,8 @@ from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.names import in_namespace, mentions
 from ckptnames.prediction.static.signals import Raised, Stuck
 from ckptnames.prediction.static.sources.finder import Opaque, Source
-from ckptnames.prediction.static.stdlib.table import KNOWN, MODULES, PREFERRED
-from ckptnames.prediction.static.values import Deferred, KnownModule, Names, Namespace, Unknown, Value
+from ckptnames.prediction.static.stdlib.table import COMPUTING, KNOWN, MODULES, PREFERRED
+from ckptnames.prediction.static.values import Deferred, KnownModule, Names, Namespace, Native, Unknown, Value
 
 
 def run_import(machine: Machine, node: ast.Import, frame: Frame) -> None:
@@ -254,4 +254,6 @@ def known_name(machine: Machine, full: str) -> Value:
         return found
     if is_known_module(full):
         return KnownModule(full)
+    if full.partition(".")[0] in COMPUTING:
+        return Native(full, lambda machine, *args, **kwargs: machine.plain(f"what '{full}' computes is not known"))
     return machine.unknown(f"'{full}' is not among what is known")

@@ -102,10 +102,11 @@ def _git(*arguments: str) -> bytes | None:
     """Run git, and give what it prints; ``None`` where it fails or is not there."""
     command = ["git", "-c", "core.fsmonitor=false", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, env={**os.environ, **_QUIET}, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.check_output(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **_QUIET}, timeout=_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _branches() -> list[str]:

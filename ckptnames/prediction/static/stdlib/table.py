@@ -33,6 +33,8 @@ PREFERRED = frozenset(
     ]
 )
 """Packages that are not read, installed or not: what matters of them stands in tables, or cannot be known."""
+COMPUTING = frozenset({"numpy", "scipy", "math", "cmath", "statistics"})
+"""Packages of which every function only computes numbers."""
 
 
 def put(name: str, value: Value) -> None:

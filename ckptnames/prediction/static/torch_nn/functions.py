@@ -188,3 +188,16 @@ for _name in _CHANGES.split():
 @known("torch.nn.utils.skip_init")
 def _skip_init(machine: Machine, cls: Value, *args: Value, **kwargs: Value) -> Value:
     return machine.call(cls, args, {name: value for name, value in kwargs.items() if name != "device"})
+
+
+def _repeated(n: int) -> Value:
+    def code(machine: Machine, value: Value) -> Value:
+        if isinstance(value, Unknown):
+            return value
+        return tuple(machine.iterate(value)) if isinstance(value, list | tuple) else (value,) * n
+
+    return Native("torch.nn.modules.utils", code)
+
+
+for _n, _name in enumerate(("_single", "_pair", "_triple", "_quadruple"), start=1):
+    put(f"torch.nn.modules.utils.{_name}", _repeated(_n))

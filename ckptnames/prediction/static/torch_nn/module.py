@@ -142,7 +142,7 @@ def _register_buffer(machine: Machine, self: Module, name: Value, tensor: Value,
     if isinstance(tensor, Unknown):
         # Nothing, or a tensor of a shape that is not known.
         tensor = Tensor(None, tensor) if _is_computed(tensor) else tensor
-        if isinstance(tensor, Unknown):
+        if isinstance(tensor, Unknown) and machine.truth(persistent) is not False:
             _put(machine, self, self.modules, name, tensor)
             return None
     kept = machine.truth(persistent)
