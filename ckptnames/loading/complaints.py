@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ckptnames.diffs import ShapeMismatch
 from ckptnames.errors import IncompleteLoad
 from ckptnames.folding import fold
-from ckptnames.inference.inference import Inference
 from ckptnames.wording import shape_text
 
 _LONGEST_RULES = 300
 _MISSING, _UNEXPECTED, _MISMATCHED = "missing", "unexpected", "of another shape"
 _ALLOWED = {_MISSING: 'missing="keep"', _UNEXPECTED: 'unexpected="ignore"', _MISMATCHED: 'mismatched="keep"'}
+
+
+class Suggestion(NamedTuple):
+    """Rules that names and shapes suggest, and what to know before they are pasted."""
+
+    rules: str
+    is_whole: bool = True
+    """True where they leave nothing open."""
+    caution: str = ""
 
 
 class Unfinished(Protocol):
@@ -29,9 +37,9 @@ class Unfinished(Protocol):
 
 
 def incomplete(
-    found: Unfinished, *, where: str = "", n_target: int = 0, inference: Inference | None = None, outcome: str = ""
+    found: Unfinished, *, where: str = "", n_target: int = 0, suggestion: Suggestion | None = None, outcome: str = ""
 ) -> IncompleteLoad:
-    """Compose the error of a load that is not whole; an inference may tell the rules that would make it so."""
+    """Compose the error of a load that is not whole; a suggestion may tell the rules that would make it so."""
     kinds = {
         _MISSING: [(key, "") for key in found.missing],
         _UNEXPECTED: [(key, "") for key in found.unexpected],
@@ -41,27 +49,19 @@ def incomplete(
     rows = [[(what, group.pattern, group.label) for group in fold(keys)] for what, keys in kinds.items()]
     where = where or getattr(found, "source", "")
     n_target = n_target or getattr(found, "n_keys", 0)
-    rules = str(inference.rules) if inference is not None and _helps(inference) else ""
     kept = len(found.missing) + len(found.mismatched)
-    advice = _by_rules(rules, inference) or _by_leave([what for _, what in counts], kept, n_target)
-    return IncompleteLoad(where, counts, list(_balanced(rows)), advice, rules, outcome)
+    advice = _by_rules(suggestion) if suggestion else _by_leave([what for _, what in counts], kept, n_target)
+    return IncompleteLoad(where, counts, list(_balanced(rows)), advice, suggestion.rules if suggestion else "", outcome)
 
 
 def _shapes(mismatch: ShapeMismatch) -> str:
     return f"checkpoint {shape_text(mismatch.source)}, model {shape_text(mismatch.target)}"
 
 
-def _helps(inference: Inference) -> bool:
-    """Tell whether inferred rules are worth a look: they fill most of what they should."""
-    return len(inference.rules) > 0 and 2 * len(inference.mapping) > len(inference.unfilled_target)
-
-
-def _by_rules(rules: str, inference: Inference | None) -> str:
-    if not rules or inference is None:
-        return ""
-    doubt = "" if inference.complete and not inference.ambiguous else ", which leave some undecided"
-    layout = f". Check the layout first ({inference.cautions[0].code})" if inference.cautions else ""
-    text = rules.strip()
+def _by_rules(suggestion: Suggestion) -> str:
+    doubt = "" if suggestion.is_whole else ", which leave some undecided"
+    layout = f". Check the layout first ({suggestion.caution})" if suggestion.caution else ""
+    text = suggestion.rules.strip()
     if len(text) <= _LONGEST_RULES:
         return f"the names suggest these rules{doubt}: rules={text!r}{layout}"
     return f"the names suggest {text.count(chr(10)) + 1} rules{doubt}, which are in error.rules{layout}"

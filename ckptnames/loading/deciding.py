@@ -9,9 +9,10 @@ from ckptnames.errors import ExchangedNames, NamesTooNew, UnacceptedCaution, Und
 from ckptnames.folding import fold
 from ckptnames.inference.inference import Inference, inferred
 from ckptnames.inference.wrappers.wrapping import WRAPPERS
+from ckptnames.loading.complaints import Suggestion
 from ckptnames.loading.hook import rules_of_hooks
 from ckptnames.loading.migrations import Migrations, history_of
-from ckptnames.loading.pairing import Pairing, paired
+from ckptnames.loading.pairing import Pairing, explained, paired
 from ckptnames.loading.sources import Source
 from ckptnames.loading.targets import Target
 from ckptnames.manifest import Manifest
@@ -24,7 +25,7 @@ class Decided(NamedTuple):
 
     pairing: Pairing
     notes: tuple[str, ...] = ()
-    inference: Inference | None = None
+    suggestion: Suggestion | None = None
 
 
 def decided(
@@ -44,11 +45,20 @@ def decided(
     inference = _inferred(source, target)
     if infer and is_decided(inference, source.name, accept):
         return Decided(paired(source, target, inference.rules), ("the rules were inferred from names and shapes",))
-    return found._replace(inference=inference)
+    return found._replace(suggestion=_suggestion(inference, source, target))
 
 
 def _inferred(source: Manifest, target: Target) -> Inference:
     return inferred(source, target.bare_manifest)
+
+
+def _suggestion(inference: Inference, source: Manifest, target: Target) -> Suggestion | None:
+    """Give the rules that fill most of what is open, else the prefix that stands for another."""
+    if len(inference.rules) and 2 * len(inference.mapping) > len(inference.unfilled_target):
+        caution = inference.cautions[0].code if inference.cautions else ""
+        return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
+    found = explained(source, target).rules
+    return Suggestion(str(found)) if found is not None else None
 
 
 def is_decided(inference: Inference, name: str, accept: Collection[str]) -> bool:

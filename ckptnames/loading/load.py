@@ -20,10 +20,9 @@ from ckptnames.errors import (
     TiedValuesDiffer,
     UnknownChoice,
 )
-from ckptnames.inference.inference import Inference
 from ckptnames.inference.wrappers.obstacles import obstacles
 from ckptnames.loading.casting import Cast, loss
-from ckptnames.loading.complaints import incomplete
+from ckptnames.loading.complaints import Suggestion, incomplete
 from ckptnames.loading.deciding import decided
 from ckptnames.loading.filling import Filling
 from ckptnames.loading.loaded import LoadReport
@@ -92,9 +91,9 @@ def load(
     assign = _is_assigned(target, assign, device)
     allowed = _Allowed(missing == "keep", unexpected == "ignore", mismatched == "keep")
     partly = allowed.missing and allowed.unexpected
-    pairing, notes, inference = decided(opened, target, given, infer, accept, partly)
+    pairing, notes, suggestion = decided(opened, target, given, infer, accept, partly)
     _refuse_content(opened, target, pairing)
-    allowed.check(opened, target, pairing, inference)
+    allowed.check(opened, target, pairing, suggestion)
     casts = list(_casts(opened, target, pairing))
     _check_casts(opened, target, pairing, casts, dtype == "file")
     _check_memory(opened, target, pairing, assign)
@@ -125,7 +124,7 @@ class _Allowed:
     def __init__(self, missing: bool, unexpected: bool, mismatched: bool) -> None:
         self.missing, self.unexpected, self.mismatched = missing, unexpected, mismatched
 
-    def check(self, opened: Source, target: Target, pairing: Pairing, inference: Inference | None) -> None:
+    def check(self, opened: Source, target: Target, pairing: Pairing, suggestion: Suggestion | None) -> None:
         """Raise what stands in the way and is not allowed; a load of nothing never is."""
         in_the_way = (
             (pairing.missing and not self.missing)
@@ -134,9 +133,11 @@ class _Allowed:
         )
         name, n_target = opened.manifest.name, len(target.manifest)
         has_nothing = pairing.is_empty and len(pairing.no_weights) < n_target
-        tells = bool(pairing.mismatched) or (inference is not None and len(inference.rules) > 0)
+        tells = bool(pairing.mismatched) or suggestion is not None
         if in_the_way and (tells or not has_nothing):
-            raise incomplete(pairing, where=name, n_target=n_target, inference=inference, outcome="Nothing was loaded")
+            raise incomplete(
+                pairing, where=name, n_target=n_target, suggestion=suggestion, outcome="Nothing was loaded"
+            )
         if has_nothing:
             raise NothingMatched(name, _weights(opened.manifest), _weights(target.manifest), n_target)
 

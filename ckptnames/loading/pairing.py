@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ckptnames.diffs import ShapeMismatch
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import UndecidedCopies
-from ckptnames.inference.wrappers.explanation import explain
+from ckptnames.inference.wrappers.explanation import Explanation, explain
+from ckptnames.inference.wrappers.wrapping import unwrapped
 from ckptnames.loading.targets import Target, is_part, old_spelling
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.prediction.walk import EXTRA_STATE
@@ -76,16 +77,44 @@ def paired(source: Manifest, target: Target, rules: Rules | None, *, lenient: bo
         return _best(
             source, target, [_given(source, target, rules, as_it_is, _WHAT_CLASHES if lenient else _OF_THE_RULES)]
         )
-    readings = [as_it_is]
-    best = _best(source, target, readings)
+    best = _best(source, target, [as_it_is])
     if not best.is_whole:
-        found = explain(_spelled(source), target.bare_manifest)
+        found = explained(source, target)
         if found.choices:
             raise UndecidedCopies(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
         if found.rules is not None:
-            readings.append(_Names(_renamed(source, found.rules), found.rules))
-            best = _best(source, target, readings)
+            names = _Names(_renamed(source, found.rules), found.rules)
+            if _is_one_prefix(target, names):
+                best = _best(source, target, [as_it_is, names])
     return best
+
+
+def explained(source: Manifest, target: Target) -> Explanation:
+    """Find the wrappers and prefixes between a source and the bare names of a model."""
+    return explain(_spelled(source), target.bare_manifest)
+
+
+def _is_one_prefix(target: Target, names: _Names) -> bool:
+    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other."""
+    olden = old_spelling(names.origins.values())
+    bare = set(target.bare.values())
+    changes = {
+        heads(unwrapped(olden.get(key, key)), unwrapped(name)) for name, key in names.origins.items() if name in bare
+    } - {("", "")}
+    return len(changes) <= 1 and all(not (strip and add) for strip, add in changes)
+
+
+def heads(source: str, target: str) -> tuple[str, str]:
+    """Cut off what two names have in common at their ends, in whole segments.
+
+    >>> heads("module.fc.weight", "net.fc.weight")
+    ('module', 'net')
+    """
+    strip, add = source.split("."), target.split(".")
+    while strip and add and strip[-1] == add[-1]:
+        strip.pop()
+        add.pop()
+    return ".".join(strip), ".".join(add)
 
 
 def _best(source: Manifest, target: Target, readings: Sequence[_Names]) -> Pairing:

@@ -16,7 +16,7 @@ from ckptnames.manifest import Manifest
 from ckptnames.prediction.canonical import canonical
 from ckptnames.prediction.live import answered, predict_live
 from ckptnames.prediction.walk import Entry, modules
-from ckptnames.prediction.wrapper_types import unwrapped_paths, wrapped_as
+from ckptnames.prediction.wrapper_types import FSDP1, is_a, unwrapped_paths, wrapped_as
 
 _PARTS = re.compile(r"((?:.*\.)?)parametrizations\.([^.]+)\.original([0-9]+)")
 _OLD_PARTS = re.compile(r"((?:.*\.)?)([^.]+)_([gv])")
@@ -89,7 +89,28 @@ def target_of(model: nn.Module) -> Target:
     if any(wrapped_as(module) is not None for _, module in modules(model)):
         names = _without_wrappers(model, manifest)
     olden = old_spelling(names.values())
-    return Target(model, manifest, {key: olden.get(name, name) for key, name in names.items()})
+    return Target(model, _with_flat_ties(model, manifest), {key: olden.get(name, name) for key, name in names.items()})
+
+
+def _with_flat_ties(model: nn.Module, manifest: Manifest) -> Manifest:
+    """Add the ties that FSDP of the first kind knows of: it saves tied weights apart, and keeps them as one."""
+    shared = [
+        info
+        for _, module in modules(model)
+        if is_a(module, FSDP1) and module._handle is not None
+        for info in module._handle.flat_param._shared_param_infos  # type: ignore[union-attr]
+    ]
+    if not shared:
+        return manifest
+    found, _ = answered(model)
+    keys = {(id(entry.owner), entry.leaf): entry.key for entry in found}
+    groups: dict[str, list[str]] = {}
+    for info in shared:
+        first = keys.get((id(info.prim_module), info.prim_param_name))
+        other = keys.get((id(info.module), info.param_name))
+        if first is not None and other is not None:
+            groups.setdefault(first, [first]).append(other)
+    return replace(manifest, ties=(*manifest.ties, *map(tuple, groups.values())))
 
 
 def _without_wrappers(model: nn.Module, manifest: Manifest) -> dict[str, str]:

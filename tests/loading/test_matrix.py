@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import ckptnames
@@ -48,6 +50,37 @@ def test_a_file(source: str, target: str, tmp_path: Path) -> None:
         model.n_averaged.fill_(7)  # type: ignore[operator]
     torch.save(whole_state(model), tmp_path / "source.pt")
     assert_loads(target, tmp_path / "source.pt", values(model, source), source in NORMED)
+
+
+def _as_safetensors(state: dict[str, torch.Tensor], folder: Path) -> Path:
+    # A tie stands once in such a file; here the first of its names is what stays.
+    first: dict[int, str] = {}
+    for key, value in state.items():
+        first.setdefault(value.data_ptr() if value.numel() else id(value), key)
+    save_file({key: state[key].contiguous() for key in first.values()}, folder / "m.safetensors")
+    return folder / "m.safetensors"
+
+
+def _as_legacy(state: dict[str, torch.Tensor], folder: Path) -> Path:
+    torch.save({"model": state, "epoch": 1}, folder / "m.pt", _use_new_zipfile_serialization=False)
+    return folder / "m.pt"
+
+
+OTHERS: dict[str, Callable[[dict[str, torch.Tensor], Path], Any]] = {
+    "memory": lambda state, _: state,
+    "a container": lambda state, _: {"state": {"model": state}, "epoch": 1},
+    "safetensors": _as_safetensors,
+    "legacy": _as_legacy,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", OTHERS)
+@pytest.mark.parametrize("target", KINDS)
+@pytest.mark.parametrize("source", KINDS)
+def test_another_form(source: str, target: str, form: str, tmp_path: Path) -> None:
+    model = KINDS[source](Net(seed=1))
+    assert_loads(target, OTHERS[form](whole_state(model), tmp_path), values(model, source), source in NORMED)
 
 
 @pytest.mark.parametrize("kind", KINDS)

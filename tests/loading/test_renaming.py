@@ -84,6 +84,35 @@ def test_renames_beyond_wrappers_are_shown_and_not_applied() -> None:
     assert_has(target, {f"layers.{n}.ln_{m}.w": trained[f"blocks.{n}.norm{m}.w"] for n in range(3) for m in (1, 2)})
 
 
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod."])
+def test_a_prefix_more_or_less_is_like_a_wrapper(wrapper: str) -> None:
+    trained = state("encoder.a.w", "encoder.b.w", "norm.w")
+    target = model(*trained)
+    for prefix in ("net.", "base_model.model.", "0.auto_model."):
+        report = ckptnames.load(target, {f"{prefix}{wrapper}{key}": value for key, value in trained.items()})
+        assert_has(target, trained)
+        assert report.is_complete
+    inside = nn.ModuleDict({"net": target})
+    ckptnames.load(inside, {f"{wrapper}{key}": value + 1 for key, value in trained.items()})
+    assert_has(target, {key: value + 1 for key, value in trained.items()})
+
+
+def test_one_prefix_in_place_of_another_is_a_rename() -> None:
+    trained = state("encoder.a.w", "encoder.b.w", "encoder.norm.w")
+    target = model("decoder.a.w", "decoder.b.w", "decoder.norm.w")
+    with refused(target, errors.IncompleteLoad) as info:
+        ckptnames.load(target, trained)
+    assert info.value.rules == "encoder.** -> decoder.**\n"
+    ckptnames.load(target, trained, rules=info.value.rules)
+    assert torch.equal(target.get_parameter("decoder.a.w"), trained["encoder.a.w"])
+
+
+def test_several_prefixes_at_once_are_a_rename() -> None:
+    target = model("a.w", "b.w", "c.w", "d.w")
+    with refused(target, errors.LoadError):
+        ckptnames.load(target, state("x.a.w", "x.b.w", "y.c.w", "y.d.w"))
+
+
 def test_inferred_rules_are_applied_where_that_is_asked_for() -> None:
     trained = state(*(f"blocks.{n}.norm{m}.w" for n in range(3) for m in (1, 2)))
     target = nn.DataParallel(model(*(f"layers.{n}.ln_{m}.w" for n in range(3) for m in (1, 2))))

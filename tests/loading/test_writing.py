@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 from torch import nn
 
 import ckptnames
+from benchmarks import loading
 from ckptnames import errors
 from ckptnames.loading.files import FileSource
 from ckptnames.loading.filling import Deferred
@@ -363,3 +366,11 @@ def test_a_deferred_tensor_answers_what_it_is_asked() -> None:
     assert torch.equal(torch.cat([deferred, deferred]), torch.cat([value, value]))
     assert torch.equal(deferred[0], value[0])
     assert torch.equal(torch.zeros(2, 3).copy_(deferred), value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["ckptnames", "ckptnames, wrapped", "ckptnames, assign"])
+def test_a_load_takes_little_beside_the_model(way: str, tmp_path: Path) -> None:
+    model = [sys.executable, "-c", loading.MAKE + loading.SAVE, "200", str(tmp_path / "m.pt")]
+    subprocess.run(model, check=True)
+    assert loading.load(way, tmp_path / "m.pt", 200).extra < 30e6

@@ -14,11 +14,12 @@ from ckptnames.droppable import is_droppable
 from ckptnames.errors import LossyCast, NothingMatched, UndecidedCopies
 from ckptnames.inference.inference import Inference, inferred
 from ckptnames.inference.wrappers.explanation import explain
+from ckptnames.inference.wrappers.wrapping import unwrapped
 from ckptnames.loading.casting import Cast, loss
-from ckptnames.loading.complaints import incomplete
+from ckptnames.loading.complaints import Suggestion, incomplete
 from ckptnames.loading.deciding import is_decided
 from ckptnames.loading.loaded import LoadReport
-from ckptnames.loading.pairing import TIED
+from ckptnames.loading.pairing import TIED, heads
 from ckptnames.manifest import Manifest
 from ckptnames.operands.state_dicts import of_state_dict
 from ckptnames.rules import Plan, Rules, plan
@@ -46,13 +47,15 @@ def fit(source: Manifest, target: Manifest, policy: Policy, scopes: Collection[s
     """
     rules = _explained(source, target) if policy.rules is None else policy.rules
     found = _report(source, target, rules, scopes)
-    inference = None
+    suggestion = None
     if policy.rules is None and found.missing and found.unexpected:
         inference = inferred(source, target)
         if policy.infer and is_decided(inference, source.name, policy.accept):
             note = "the rules were inferred from names and shapes"
-            found, inference = replace(_report(source, target, inference.rules, scopes), notes=(note,)), None
-    _check(found, source, target, policy, inference)
+            found = replace(_report(source, target, inference.rules, scopes), notes=(note,))
+        else:
+            suggestion = _suggested(inference, source, target)
+    _check(found, source, target, policy, suggestion)
     return found
 
 
@@ -60,7 +63,23 @@ def _explained(source: Manifest, target: Manifest) -> Rules:
     found = explain(source, target)
     if found.choices:
         raise UndecidedCopies(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
-    return found.rules or Rules()
+    return found.rules if found.rules is not None and _is_one_prefix(found.rules, source, target) else Rules()
+
+
+def _is_one_prefix(rules: Rules, source: Manifest, target: Manifest) -> bool:
+    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other."""
+    pairs = [(key, name) for key in source for name in rules.targets(key) if name in target]
+    changes = {heads(unwrapped(key), unwrapped(name)) for key, name in pairs} - {("", "")}
+    return len(changes) <= 1 and all(not (strip and add) for strip, add in changes)
+
+
+def _suggested(inference: Inference, source: Manifest, target: Manifest) -> Suggestion | None:
+    """Give the rules that fill most of what is open, else the prefix that stands for another."""
+    if len(inference.rules) and 2 * len(inference.mapping) > len(inference.unfilled_target):
+        caution = inference.cautions[0].code if inference.cautions else ""
+        return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
+    rules = explain(source, target).rules
+    return None if rules is None else Suggestion(str(rules))
 
 
 def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection[str]) -> LoadReport:
@@ -136,7 +155,9 @@ def _casts(matched: Mapping[str, str], source: Manifest, target: Manifest) -> It
             yield Cast(name, stored, wanted)
 
 
-def _check(found: LoadReport, source: Manifest, target: Manifest, policy: Policy, inference: Inference | None) -> None:
+def _check(
+    found: LoadReport, source: Manifest, target: Manifest, policy: Policy, suggestion: Suggestion | None
+) -> None:
     weights = [name for name, info in target.items() if not is_droppable(name, info, target)]
     is_empty = bool(weights) and not any(name in found.matched for name in weights)
     in_the_way = (
@@ -144,8 +165,8 @@ def _check(found: LoadReport, source: Manifest, target: Manifest, policy: Policy
         or (found.unexpected and policy.unexpected == "raise")
         or (found.mismatched and policy.mismatched == "raise")
     )
-    if in_the_way and (not is_empty or found.mismatched or (inference is not None and len(inference.rules))):
-        raise incomplete(found, inference=inference, outcome=_UNTOUCHED)
+    if in_the_way and (not is_empty or found.mismatched or suggestion is not None):
+        raise incomplete(found, suggestion=suggestion, outcome=_UNTOUCHED)
     if is_empty:
         raise NothingMatched(source.name, list(source), weights, len(target))
     lost = [(each, loss(each.source, each.target, len(target[each.key].shape or ()))) for each in found.cast]
