@@ -37,7 +37,13 @@ class Unfinished(Protocol):
 
 
 def incomplete(
-    found: Unfinished, *, where: str = "", n_target: int = 0, suggestion: Suggestion | None = None, outcome: str = ""
+    found: Unfinished,
+    *,
+    where: str = "",
+    n_target: int = 0,
+    suggestion: Suggestion | None = None,
+    own_code: str = "",
+    outcome: str = "",
 ) -> IncompleteLoad:
     """Compose the error of a load that is not whole; a suggestion may tell the rules that would make it so."""
     kinds = {
@@ -50,7 +56,12 @@ def incomplete(
     where = where or getattr(found, "source", "")
     n_target = n_target or getattr(found, "n_keys", 0)
     kept = len(found.missing) + len(found.mismatched)
-    advice = _by_rules(suggestion) if suggestion else _by_leave([what for _, what in counts], kept, n_target)
+    if suggestion:
+        advice = _by_rules(suggestion)
+    elif own_code and found.missing and found.unexpected:
+        advice = f"the model has code of its own for what it loads, '{own_code}': model.load_state_dict() runs it"
+    else:
+        advice = _by_leave([what for _, what in counts], kept, n_target)
     return IncompleteLoad(where, counts, list(_balanced(rows)), advice, suggestion.rules if suggestion else "", outcome)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ckptnames.errors import CannotWrite
+from ckptnames.formats.safetensors_file import STAMP
 from ckptnames.loading.migrations import history_of
-from ckptnames.loading.sources import STAMP
 from ckptnames.prediction.canonical import canonical
 from ckptnames.prediction.live import predict_live
 from ckptnames.prediction.wrapper_types import unwrapped, unwrapped_paths
