@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ckptnames.fixing.fix import fix
     from ckptnames.fixing.planning import plan
     from ckptnames.formats.reading import read
+    from ckptnames.inference.infer import infer
+    from ckptnames.inference.inference import Inference
     from ckptnames.loading.hook import load_hook
     from ckptnames.loading.load import load
     from ckptnames.loading.loaded import LoadReport
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CkptnamesError",
     "Diff",
+    "Inference",
     "LoadReport",
     "Manifest",
     "Migrations",
@@ -43,6 +46,7 @@ __all__ = [
     "canonical_state_dict",
     "diff",
     "fix",
+    "infer",
     "load",
     "load_hook",
     "migrations",
@@ -57,6 +61,7 @@ __all__ = [
 _HOMES = {
     "CkptnamesError": "ckptnames.errors",
     "Diff": "ckptnames.diffs",
+    "Inference": "ckptnames.inference.inference",
     "LoadReport": "ckptnames.loading.loaded",
     "Manifest": "ckptnames.manifest",
     "Migrations": "ckptnames.loading.migrations",
@@ -67,6 +72,7 @@ _HOMES = {
     "canonical_state_dict": "ckptnames.loading.saving",
     "diff": "ckptnames.diffs",
     "fix": "ckptnames.fixing.fix",
+    "infer": "ckptnames.inference.infer",
     "load": "ckptnames.loading.load",
     "load_hook": "ckptnames.loading.hook",
     "migrations": "ckptnames.loading.migrations",

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from ckptnames.droppable import is_droppable
-from ckptnames.formats.checkpoint import Checkpoint
-from ckptnames.inference.wrappers.containers import best_container
+from ckptnames.inference.wrappers.containers import source_for
 from ckptnames.inference.wrappers.explanation import Cause, explain
-from ckptnames.inference.wrappers.obstacles import Obstacle
+from ckptnames.inference.wrappers.obstacles import QUANTISED, Obstacle, transposed
 from ckptnames.inference.wrappers.pairing import Choice
-from ckptnames.manifest import Manifest, TensorInfo
+from ckptnames.manifest import Manifest, OpenPart, TensorInfo
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
+from ckptnames.rules.rule import OPEN
+
+if TYPE_CHECKING:
+    from ckptnames.inference.cautions import Caution
+    from ckptnames.inference.inference import Evidence
+    from ckptnames.inference.undecided import Ambiguity
 
 _MOST_NEAREST = 40
 """Nearest names are offered for this many missing keys: the search compares every pair."""
@@ -54,6 +59,10 @@ class Diff:
     after_rules: Diff | None = None
     """The same once ``rules`` are applied to the source."""
     causes: tuple[Cause, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    """The rules one by one, where they go beyond wrappers and prefixes and were inferred."""
+    cautions: tuple[Caution, ...] = ()
+    ambiguous: tuple[Ambiguity, ...] = ()
     choices: tuple[Choice, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     droppable: frozenset[str] = frozenset()
@@ -67,9 +76,14 @@ class Diff:
         return not (self.missing or self.unexpected or self.shape_mismatch or self.dtype_mismatch)
 
     @property
+    def complete(self) -> bool:
+        """False where a side is a model of which the source does not tell all: there, more may differ."""
+        return not (self.source.open or self.target.open)
+
+    @property
     def settled(self) -> bool:
         """True where every weight of the target is filled with a tensor of its shape, and no weight is left over."""
-        return not self.shape_mismatch and self.droppable >= {*self.missing, *self.unexpected}
+        return self.complete and not self.shape_mismatch and self.droppable >= {*self.missing, *self.unexpected}
 
     def __str__(self) -> str:
         from ckptnames.report.diff import diff_text
@@ -92,46 +106,89 @@ def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -
     >>> found.missing, str(found.rules).strip(), found.after_rules.same
     (('fc.bias',), 'module.** -> **', True)
     """
-    source_manifest, target_manifest = manifest_of(source), manifest_of(target)
+    target_manifest = manifest_of(target)
+    source_manifest = source_for(source, target_manifest)
     plain = compare(source_manifest, target_manifest)
     if rules is not None:
         given = Rules.parse(rules) if isinstance(rules, str) else rules
-        return _with(plain, rules=given, after_rules=compare(renamed(source_manifest, given), target_manifest))
+        return _with(plain, rules=given, after_rules=_after(given, plain))
     if plain.same:
         return plain
-    found = explain(source_manifest, target_manifest)
-    after = None
-    if found.rules is not None:
-        after = compare(renamed(source_manifest, found.rules), target_manifest)
+    return _inferred(_explained(plain))
+
+
+def _explained(plain: Diff) -> Diff:
+    """Find the wrappers and prefixes that explain the difference."""
+    found = explain(plain.source, plain.target)
     return _with(
         plain,
         rules=found.rules,
-        after_rules=after,
+        after_rules=None if found.rules is None else _after(found.rules, plain),
         causes=found.causes,
         choices=found.choices,
         obstacles=found.obstacles,
     )
 
 
-def chosen(checkpoint: Checkpoint, container: str | None, target: Manifest | None) -> Manifest:
-    """Give the manifest of the container that is meant: the one named, else the one that fills most of the target."""
-    if container is not None or target is None:
-        return checkpoint.manifest(container)
-    candidates = [checkpoint.manifest(c.info.name) for c in checkpoint.containers if c.info.role != "optimizer"]
-    return best_container(candidates, target)
+def _inferred(explained: Diff) -> Diff:
+    """Where wrappers do not explain all, take the rules that can be inferred, if they fill more of the target."""
+    left = explained.after_rules or explained
+    if left.settled or not (left.missing or left.shape_mismatch):
+        return explained
+    if any(obstacle.code != QUANTISED for obstacle in explained.obstacles):
+        return explained
+    # Most differences are wrappers and prefixes: they do not pay for loading what finds more.
+    from ckptnames.inference.inference import inferred
+
+    found = inferred(explained.source, explained.target)
+    # The target may keep the state of quantised weights as well, under other names.
+    if not all(set(o.keys) <= set(found.mapping.values()) for o in explained.obstacles):
+        return explained
+    explained = _with(explained, obstacles=())
+    turned = found.transposed.keys() & set(found.unfilled_target)
+    if turned:
+        explained = _with(explained, obstacles=(transposed(found.target, turned),))
+    n_explained = max([0 if explained.choices else left.matched, *(choice.n_keys for choice in explained.choices)])
+    if len(found.mapping) > n_explained:
+        return _with(
+            explained,
+            rules=found.rules,
+            after_rules=_after(found.rules, explained),
+            causes=(),
+            choices=(),
+            evidence=found.evidence,
+            cautions=found.cautions,
+            ambiguous=found.ambiguous,
+        )
+    return explained if explained.choices else _with(explained, ambiguous=_of(left.missing, found.ambiguous))
+
+
+def _of(missing: Collection[str], ambiguous: Iterable[Ambiguity]) -> tuple[Ambiguity, ...]:
+    return tuple(each for each in ambiguous if each.targets and set(each.targets) <= set(missing))
+
+
+def _after(rules: Rules, plain: Diff) -> Diff:
+    """Compare again, once rules are applied; what they leave open fills nothing."""
+    if not any(rule.action == OPEN for stage in rules.stages for rule in stage.rules):
+        return compare(renamed(plain.source, rules), plain.target)
+    left_open = {key: info for key, info in plain.source.items() if any(fate.is_open for fate in rules.fates(key))}
+    others = {key: info for key, info in plain.source.items() if key not in left_open}
+    after = compare(renamed(replace(plain.source, tensors=others), rules), plain.target)
+    if plain.target.partial:
+        return after
+    carried = [key for key in left_open if is_droppable(key, plain.source[key], plain.source)]
+    return _with(after, unexpected=(*after.unexpected, *left_open), droppable=after.droppable | set(carried))
 
 
 def _with(plain: Diff, **facts: object) -> Diff:
-    from dataclasses import replace
-
     return replace(plain, **facts)  # type: ignore[arg-type]
 
 
 def compare(source: Manifest, target: Manifest) -> Diff:
     """Compare names, shapes and dtypes as they stand."""
-    missing = tuple(key for key in target if key not in source)
-    # A partial target does not list all keys of the model: which others are unexpected is not known.
-    unexpected = () if target.partial else tuple(key for key in source if key not in target)
+    # A partial side does not list all of its keys: what others it has is not known.
+    missing = tuple(key for key in target if key not in source and not source.may_have(key))
+    unexpected = tuple(key for key in source if key not in target and not target.may_have(key))
     shapes, dtypes, matched = [], [], 0
     for key, info in source.items():
         other = target.tensors.get(key)
@@ -161,13 +218,18 @@ def compare(source: Manifest, target: Manifest) -> Diff:
 
 def renamed(source: Manifest, rules: Rules) -> Manifest:
     """Give the manifest that the rules make of ``source``; of two keys that collide the first stays."""
-    from dataclasses import replace
-
     tensors: dict[str, TensorInfo] = {}
     for key, info in source.items():
         for name in rules.targets(key):
             tensors.setdefault(name, info)
-    return replace(source, tensors=tensors)
+    return replace(source, tensors=tensors, open=tuple(_renamed_parts(source, rules)))
+
+
+def _renamed_parts(source: Manifest, rules: Rules) -> Iterator[OpenPart]:
+    """Give what is open in ``source`` under its old name, since rules can take some of it, and under its new one."""
+    for part in source.open:
+        for name in dict.fromkeys([part.pattern, *rules.targets(part.pattern)]):
+            yield part._replace(pattern=name)
 
 
 def _nearest(missing: tuple[str, ...], unexpected: tuple[str, ...]) -> dict[str, str]:

@@ -1,11 +1,8 @@
-"""Dotted keys: their segments, and the order in which people read them."""
+"""Dotted keys: their segments, prefixes and the modules above them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-
-_DIGITS = re.compile(r"([0-9]+)")
 
 
 def segments(key: str) -> list[str]:
@@ -24,15 +21,6 @@ def is_index(segment: str) -> bool:
     (True, False, False)
     """
     return segment.isascii() and segment.isdigit()
-
-
-def natural(key: str) -> tuple[tuple[bool, int, str], ...]:
-    """Make a sort key under which ``layers.2`` stands before ``layers.10``.
-
-    >>> sorted(["b.10", "b.2", "a"], key=natural)
-    ['a', 'b.2', 'b.10']
-    """
-    return tuple((False, int(p), p) if p.isdigit() else (True, 0, p) for p in _DIGITS.split(key) if p)
 
 
 def has_prefix(key: str, prefix: str) -> bool:

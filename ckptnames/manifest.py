@@ -36,6 +36,35 @@ class TensorInfo(NamedTuple):
     storage: Storage | None = None
 
 
+class OpenPart(NamedTuple):
+    """A part of a model of which the keys are not known, and the line that stopped whoever read its source.
+
+    ``pattern`` ends in ``?``: ``encoder.?`` is ``encoder`` and all below it. ``all_of_it`` is false where the keys that
+    are listed below it are certain, and others may be there.
+
+    >>> str(OpenPart("encoder.?", "a file is read", "model.py:12"))
+    "'encoder.?' is open: a file is read (model.py:12)"
+    """
+
+    pattern: str
+    reason: str
+    where: str = ""
+    all_of_it: bool = True
+
+    def covers(self, key: str) -> bool:
+        """Tell whether a key could belong to this part."""
+        path = self.pattern[:-2]
+        return not path or key == path or key.startswith(f"{path}.")
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        return f"'{self.pattern}' is open: {self.reason}{where}"
+
+    def as_json(self) -> dict[str, str | bool]:
+        """Give the members that ``--json`` prints."""
+        return self._asdict()
+
+
 class ContainerInfo(NamedTuple):
     """A mapping inside a file that could be the weights: its name as typed after ``#``, its keys, its role.
 
@@ -45,6 +74,10 @@ class ContainerInfo(NamedTuple):
     name: str
     n_keys: int
     role: str = "weights"
+
+
+BUILT, READ = MODELS = ("model", "model-source")
+"""The formats of the names of a model: of one that is in memory, and of one whose source was read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -67,6 +100,8 @@ class Manifest(Mapping[str, TensorInfo]):
     notes: tuple[str, ...] = ()
     partial: bool = False
     """True where keys are known to be left out (torch's own error message names only what differs)."""
+    open: tuple[OpenPart, ...] = ()
+    """The parts of a model that its source does not tell; any key there may be missing here."""
     other: Mapping[str, str] = field(default_factory=dict)
     """Entries of the container that are not tensors, each with a short description."""
     unsafe: tuple[str, ...] = ()
@@ -74,6 +109,10 @@ class Manifest(Mapping[str, TensorInfo]):
 
     def __getitem__(self, key: str) -> TensorInfo:
         return self.tensors[key]
+
+    def may_have(self, key: str) -> bool:
+        """Tell whether a key that is not listed could be there all the same."""
+        return self.partial and (not self.open or any(part.covers(key) for part in self.open))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)

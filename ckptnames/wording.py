@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 
 def shown(text: str) -> str:
@@ -48,6 +49,16 @@ def path_in_shell(path: object) -> str:
     """
     text = str(path)
     return in_shell(f"./{text}" if text.startswith("-") else text)
+
+
+def annex_get(path: object) -> str:
+    """Give the command that has git-annex get the content of a file.
+
+    >>> annex_get("models/weights.pt")
+    'git -C models annex get weights.pt'
+    """
+    file = PurePath(str(path))
+    return f"git -C {path_in_shell(file.parent)} annex get {path_in_shell(file.name)}"
 
 
 def aligned(rows: Sequence[Sequence[str]], n_shown: int) -> list[str]:

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from ckptnames.cli import exits
-from ckptnames.cli.operands import open_operand
+from ckptnames.cli.operands import open_operand, static_option
 from ckptnames.cli.screen import out as write
 from ckptnames.cli.screen import out_json, paint, talk, width
-from ckptnames.diffs import Diff, chosen, diff
+from ckptnames.diffs import Diff, diff
 from ckptnames.errors import BadUsage, CannotRead
-from ckptnames.formats.torch_error import parse_torch_error, partial_target
-from ckptnames.manifest import Manifest
+from ckptnames.formats.recognise import no_such_path
+from ckptnames.formats.torch_error import TorchComplaint, is_torch_error, parse_torch_error, partial_target
+from ckptnames.inference.wrappers.containers import chosen, complained_of
 from ckptnames.report.diff import diff_json, diff_text
 from ckptnames.wording import counted, path_in_shell
 
@@ -23,9 +24,12 @@ from ckptnames.wording import counted, path_in_shell
 @click.argument("source")
 @click.argument("target", required=False)
 @click.option("--error", "error_file", metavar="FILE", help="torch's own message instead of TARGET; - for stdin.")
+@static_option
 @click.option("-o", "--out", metavar="FILE", help="Add the rules to FILE, as the stage to the next version of names.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(source: str, target: str | None, error_file: str | None, out: str | None, as_json: bool) -> int:
+def command(
+    source: str, target: str | None, error_file: str | None, static: bool, out: str | None, as_json: bool
+) -> int:
     """Say what differs between SOURCE and TARGET, why, and which command mends it.
 
     Exits 0 where nothing differs, 1 where something does, 2 where it could not run.
@@ -34,18 +38,21 @@ def command(source: str, target: str | None, error_file: str | None, out: str | 
     ckptnames diff trained.pt plain.safetensors
     ckptnames diff trained.pt --error message.txt
     ckptnames diff old.pt model.py:Net -o names.rules
+    ckptnames diff git:HEAD~1:model.py:Net model.py:Net --static
     """
     if (target is None) == (error_file is None):
         wrong = "there is no TARGET" if target is None else "TARGET and --error FILE are both there"
         raise BadUsage(wrong, "ckptnames diff", "give one of the two: a TARGET to compare with, or --error FILE")
-    checkpoint, container = open_operand(source)
+    checkpoint, container = open_operand(source, static)
     if target is not None:
-        other_checkpoint, other_container = open_operand(target)
+        other_checkpoint, other_container = open_operand(target, static)
         other = other_checkpoint.manifest(other_container)
         manifest = chosen(checkpoint, container, other)
     else:
         assert error_file is not None
-        manifest, other = _from_error(checkpoint.manifest(container), error_file)
+        complaint = _complaint(error_file)
+        manifest = complained_of(checkpoint, container, complaint)
+        other = partial_target(manifest, complaint)
     found = diff(manifest, other)
     if as_json:
         out_json(diff_json(found))
@@ -53,30 +60,28 @@ def command(source: str, target: str | None, error_file: str | None, out: str | 
         write(diff_text(found, width=width(), paint=paint()))
     if out is not None:
         talk(_stage_written(found, Path(out)))
-    return exits.SAME if found.same else exits.DIFFERENT
+    return exits.SAME if found.same and found.complete else exits.DIFFERENT
 
 
 def _stage_written(found: Diff, path: Path) -> str:
-    """Write the rules that were found, else those that the names suggest, and say so."""
-    from ckptnames.inference.inference import inferred
+    """Write the rules that were found, and say so."""
     from ckptnames.loading.migrations import add_stage
 
-    rules = found.rules
-    if not (found.after_rules or found).settled:
-        rules = inferred(found.source, found.target).rules
-    if rules is None or not len(rules):
+    if found.rules is None or not len(found.rules):
         return f"Nothing was written to {path_in_shell(path)}: no rules lead from the one to the other."
-    version = add_stage(path, rules)
-    return f"wrote {path_in_shell(path)}: {counted(len(rules), 'rule')} to version {version}"
+    version = add_stage(path, found.rules)
+    return f"wrote {path_in_shell(path)}: {counted(len(found.rules), 'rule')} to version {version}"
 
 
-def _from_error(source: Manifest, error_file: str) -> tuple[Manifest, Manifest]:
+def _complaint(error_file: str) -> TorchComplaint:
     if error_file == "-":
-        text, name = sys.stdin.read(), "stdin"
-    else:
-        name = error_file
-        try:
-            text = Path(error_file).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise CannotRead(error_file, error.strerror or str(error)) from None
-    return source, partial_target(source, parse_torch_error(text, name))
+        return parse_torch_error(sys.stdin.read(), "stdin")
+    if is_torch_error(error_file):  # The message itself, where its file is asked for, can mean one thing only.
+        return parse_torch_error(error_file, "the message")
+    try:
+        text = Path(error_file).read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        raise no_such_path(Path(error_file)) from None
+    except OSError as error:
+        raise CannotRead(error_file, error.strerror or str(error)) from None
+    return parse_torch_error(text, error_file)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ckptnames.cli import exits
-from ckptnames.cli.operands import open_operand
+from ckptnames.cli.operands import open_operand, static_option
 from ckptnames.cli.ordered import OrderedCommand, in_order
 from ckptnames.cli.progress import progress_bar
 from ckptnames.cli.screen import out_json, talk, talk_error
@@ -34,6 +34,7 @@ from ckptnames.wording import shown
 @click.option("--rule", multiple=True, metavar="RULE", help="A rule, as in 'q_proj.** -> wq.**'.")
 @click.option("--rules", multiple=True, metavar="FILE", help="A file of rules.")
 @click.option("--like", metavar="TARGET", help="What the names must become; finds the rules if none are given.")
+@static_option
 @click.option("--drop-unexpected", is_flag=True, help="Leave out the keys that TARGET does not have.")
 @click.option("--allow", multiple=True, metavar="CODE=PATTERN", help="Accept a named problem for matching keys.")
 @click.option("--accept", multiple=True, metavar="CAUTION", help="Acknowledge a caution by name.")
@@ -53,6 +54,7 @@ def command(
     rule: tuple[str, ...],
     rules: tuple[str, ...],
     like: str | None,
+    static: bool,
     drop_unexpected: bool,
     allow: tuple[str, ...],
     accept: tuple[str, ...],
@@ -82,9 +84,10 @@ def command(
             ready = prepare(
                 source,
                 _edits(in_order(ctx, "strip", "add", "rule", "rules")),
-                None if like is None else _manifest(like),
+                None if like is None else _manifest(like, static),
                 also=also,
                 allow=[_allowed(text) for text in allow],
+                accept=accept,
                 drop_unexpected=drop_unexpected,
             )
             ready.plan.check()
@@ -117,8 +120,6 @@ def _checked(ctx: click.Context, output: str | None) -> str:
         raise BadUsage(
             found, ctx.command_path, "give --like TARGET with it, or leave keys out with --rule 'KEY -> !drop'"
         )
-    if given["accept"]:
-        raise BadUsage(f"there is no caution '{given['accept'][0]}' to accept", ctx.command_path, "leave --accept out")
     return output
 
 
@@ -143,8 +144,8 @@ def _edits(given: list[tuple[str, str]]) -> list[Edit]:
     return edits
 
 
-def _manifest(like: str) -> Manifest:
-    checkpoint, container = open_operand(like)
+def _manifest(like: str, static: bool) -> Manifest:
+    checkpoint, container = open_operand(like, static)
     return checkpoint.manifest(container)
 
 

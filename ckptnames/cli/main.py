@@ -34,6 +34,7 @@ COMMANDS = {
     "ls": Listed("ckptnames.cli.ls", "What is inside: keys, shapes, dtypes, containers, ties."),
     "predict": Listed("ckptnames.cli.predict", "The names that a model's state_dict will have, and why."),
     "diff": Listed("ckptnames.cli.diff", "What differs, why, and the command that mends it."),
+    "infer": Listed("ckptnames.cli.infer", "The rules that lead from one set of names to another."),
     "fix": Listed("ckptnames.cli.fix", "Write a checkpoint again under other names."),
 }
 """To add a command: a module with a click command named ``command``, and a line here."""
@@ -76,6 +77,10 @@ def _no_such_command(name: str) -> BadUsage:
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Find out why a PyTorch checkpoint does not load, and mend its names.
+
+    \b
+    ckptnames diff trained.pt plain.safetensors     why it does not load
+    ckptnames diff trained.pt --error message.txt   from torch's message alone
 
     Exit codes: 0 nothing differs, or done; 1 differences, problems, or an incomplete answer; 2 could not run.
     """

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+
+import click
 
 from ckptnames import operands
 from ckptnames.formats.reading import Opened, open_path
 from ckptnames.prediction.locating import model_named
 
 
-def open_operand(text: str) -> Opened:
+def open_operand(text: str, static: bool = False) -> Opened:
     """Open what an operand names: a checkpoint, and the container of it that was asked for, if one was."""
     if model_named(text) is None:
         return open_path(text)
     with prints_on_stderr():
-        return operands.open_operand(text)
+        return operands.open_operand(text, static)
+
+
+def static_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the option that models are read and not run."""
+    return click.option("--static", is_flag=True, help="Read the code of a model, and run no line of it.")(command)
 
 
 @contextmanager

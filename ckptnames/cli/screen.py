@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from ckptnames.errors import CkptnamesError, UnwritableStdout
+from ckptnames.manifest import Manifest
 from ckptnames.report.text import WIDTH, Paint
+from ckptnames.wording import shown
 
 
 def out(text: str) -> None:
@@ -47,6 +49,12 @@ def out_json(data: Mapping[str, Any]) -> None:
 def talk(text: str) -> None:
     """Write a line to stderr, where it is in nobody's way."""
     sys.stderr.write(text + "\n")
+
+
+def tell_what_is_open(manifest: Manifest) -> None:
+    """Write to stderr which keys a list of keys lacks, since they are not known."""
+    for part in manifest.open:
+        talk(f"note: {shown(str(part))}")
 
 
 def talk_error(error: CkptnamesError) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from ckptnames.errors.base import MAX_EVIDENCE, FileError
-from ckptnames.wording import aligned, counted, path_in_shell
+from ckptnames.wording import aligned, annex_get, counted, path_in_shell
 
 
 class NotACheckpoint(FileError):
@@ -25,6 +25,19 @@ class GitLfsPointer(NotACheckpoint):
             f"this is a Git LFS pointer of {size:,} bytes{stands_for}",
             where=f"{path}",
             help=f"get the file that is meant: git -C {path_in_shell(PurePath(path).parent)} lfs pull",
+        )
+
+
+class GitAnnexPointer(NotACheckpoint):
+    """A text file that git-annex leaves in the place of a large file."""
+
+    def __init__(self, path: str | PurePath, size: int, meant: int | None) -> None:
+        self.path, self.meant = str(path), meant
+        stands_for = "" if meant is None else f", not the file of {meant:,} bytes that it stands for"
+        super().__init__(
+            f"this is a git-annex pointer of {size:,} bytes{stands_for}",
+            where=f"{path}",
+            help=f"get the file that is meant: {annex_get(path)}",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ckptnames.errors.base import MAX_EVIDENCE, FileError, LoadError, nearest
 from ckptnames.errors.operands import NoSuchContainer
-from ckptnames.errors.plans import AmbiguousInference
+from ckptnames.errors.plans import AmbiguousInference, UncheckedCaution
 from ckptnames.wording import aligned, counted, either
 
 _UNTOUCHED = "Nothing was loaded"
@@ -127,21 +127,13 @@ class OtherNorm(LoadError):
         )
 
 
-class UnacceptedCaution(LoadError):
+class UnacceptedCaution(UncheckedCaution):
     """Inferred rules under which a value may have to be permuted or transposed as well."""
 
-    code = "unaccepted-caution"
-
-    def __init__(self, where: str, cautions: Sequence[tuple[str, str, Sequence[str]]]) -> None:
-        self.cautions = tuple((code, message, tuple(targets)) for code, message, targets in cautions)
-        codes = list(dict.fromkeys(code for code, _, _ in self.cautions))
-        super().__init__(
-            f"names and shapes fit, and the values may not: {self.cautions[0][1]}",
-            where=where,
-            evidence=[f"{code}: {target}" for code, _, targets in self.cautions for target in targets[:2]],
-            help=f"once you know that the layout is the same: accept={codes!r}",
-            outcome=_UNTOUCHED,
-        )
+    def __init__(self, path: str, caution: str, message: str, patterns: Sequence[str], n_keys: int) -> None:
+        super().__init__(path, caution, message, patterns, n_keys)
+        self.help = f"where a rename is enough, say so: accept=[{caution!r}]"
+        self.outcome = _UNTOUCHED
 
 
 class UndecidedCopies(AmbiguousInference):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ckptnames.errors.base import MAX_EVIDENCE, CkptnamesError, FileError, nearest
-from ckptnames.wording import aligned, counted, either, in_shell, path_in_shell
+from ckptnames.wording import aligned, annex_get, counted, either, in_shell, path_in_shell
 
 
 class EmptyPath(FileError):
@@ -34,7 +34,21 @@ class NoSuchPath(FileError):
             found = f"'{path}' does not exist: there is no '{missing}'"
         folder = path_in_shell(self.missing.rpartition("/")[0] or ("/" if self.missing.startswith("/") else "."))
         offer = f"did you mean {either(self.nearest)}?" if nearest else f"this shows what is there: ls {folder}"
+        if "/annex/objects/" in link_to:
+            offer = f"its content is in another copy of the repository: {annex_get(path)}"
         super().__init__(found, where=f"{path}", help=offer)
+
+
+class MessageAsPath(FileError):
+    """The message of ``load_state_dict`` stands where a path is to stand."""
+
+    code = "no-such-path"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this is the message of load_state_dict, not the path of a checkpoint",
+            help="put it into a file, and hear what it means: ckptnames diff CHECKPOINT --error FILE",
+        )
 
 
 class CannotRead(FileError):
@@ -65,7 +79,8 @@ class NoSuchContainer(FileError):
         self.path, self.name, self.there, self.found = str(path), name, tuple(there), found
         message = f"'{name}' is no container of weights: it is {found}" if found else f"there is no container '{name}'"
         names = [each for each, _ in there]
-        near = next(iter(nearest(name, names) or names), "")
+        parts = [each for each in names if name and name in each]
+        near = next(iter(nearest(name, names) or parts or names), "")
         example = f"{option} {in_shell(near)}" if option else path_in_shell(f"{path}#{near}")
         super().__init__(
             message if name else "the root of this file is no container of weights",
@@ -85,20 +100,6 @@ class OperandNotSupported(FileError):
     def __init__(self, operand: str, kind: str, help: str) -> None:
         self.operand, self.kind = operand, kind
         super().__init__(f"'{operand}' is {kind}, which is not read yet", help=help)
-
-
-class ModelAtRevision(OperandNotSupported):
-    """A model at a git revision."""
-
-    def __init__(self, operand: str, revision: str, model: str) -> None:
-        self.revision, self.model = revision, model
-        folder = f"../{revision.replace('/', '-')}"
-        super().__init__(
-            operand,
-            "a model at a git revision",
-            f"check the revision out beside this one: git worktree add {in_shell(folder)} {in_shell(revision)}; "
-            f"then name {in_shell(f'{folder}/{model}')}",
-        )
 
 
 class OptionNotSupported(FileError):

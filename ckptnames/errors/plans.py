@@ -60,7 +60,7 @@ class OpenKey(PlanError):
 
 
 class UnmatchedRule(PlanError):
-    """Rules that match no key."""
+    """Rules that match no key; each with its line and what may be wrong with it."""
 
     code = "unmatched-rule"
 
@@ -68,7 +68,7 @@ class UnmatchedRule(PlanError):
         self.rules = tuple(rules)
         super().__init__(
             f"{counted(len(rules), 'rule')} match{'es' if len(rules) == 1 else ''} no key",
-            evidence=aligned([(at, rule, near and f"nearest key: {near}") for at, rule, near in rules], MAX_EVIDENCE),
+            evidence=aligned(rules, MAX_EVIDENCE),
             help=f"correct {rules[0][0]}, or end it with ` ?` if it may match nothing",
         )
 
@@ -144,6 +144,31 @@ class UnfilledTarget(PlanError):
         )
 
 
+class OpenTarget(PlanError):
+    """Parts of a target of which the keys are not known: its source was read, and does not tell them."""
+
+    code = "open-target"
+
+    def __init__(self, parts: Sequence[str], target: str) -> None:
+        self.parts, self.target = tuple(parts), target
+        super().__init__(
+            f"'{target}' tells only in part which keys it has: {counted(len(parts), 'part')} of it "
+            f"{'is' if len(parts) == 1 else 'are'} open",
+            evidence=parts,
+            help="let it be built where its code runs, and give what that prints as the target: "
+            f"ckptnames predict {in_shell(_on_disk(target))} --json > names.json",
+        )
+
+
+def _on_disk(target: str) -> str:
+    """Leave out the revision that a model is named at: what is built is what is checked out.
+
+    >>> _on_disk("git:HEAD~1:src/model.py:Net"), _on_disk("model.py:Net")
+    ('src/model.py:Net', 'model.py:Net')
+    """
+    return target.split(":", 2)[-1] if target.startswith("git:") else target
+
+
 class SplitSiblings(PlanError):
     """Tensors that would be parted from the companions that give them meaning; ``rule`` moves the first alike."""
 
@@ -195,6 +220,36 @@ class AmbiguousInference(PlanError):
         )
 
 
+class UndecidedKeys(AmbiguousInference):
+    """Keys of the target that several keys of the source fit equally well; each line would decide it in one way."""
+
+    def __init__(self, path: str, n_keys: int, lines: Sequence[str], message: str) -> None:
+        self.n_keys, self.lines = n_keys, tuple(lines)
+        PlanError.__init__(
+            self,
+            f"{counted(n_keys, 'key')} could be filled in several ways: {message}",
+            where=path,
+            evidence=self.lines,
+            help="`ckptnames infer SOURCE TARGET -o names.rules` writes down what is known: decide the lines that end "
+            "in `!open`, and give the file as --rules",
+        )
+
+
+class UncheckedCaution(PlanError):
+    """Renames that fit in name and shape, of tensors whose values the two sides may lay out in different ways."""
+
+    code = "unchecked-caution"
+
+    def __init__(self, path: str, caution: str, message: str, patterns: Sequence[str], n_keys: int) -> None:
+        self.caution, self.patterns, self.n_keys = caution, tuple(patterns), n_keys
+        super().__init__(
+            f"[{caution}] {counted(n_keys, 'key')}: {message}",
+            where=path,
+            evidence=self.patterns,
+            help=f"where a rename is enough, say so with --accept {caution}",
+        )
+
+
 class CannotRename(PlanError):
     """The source holds content that no rename turns into the target's weights: each subclass is a reason."""
 
@@ -220,6 +275,12 @@ class NothingLeft(PlanError):
             where=f"{path}",
             help="drop less: a rule that ends in `-> !drop` takes every key that no earlier one does",
         )
+
+
+class TransposedWeights(CannotRename):
+    """The two sides multiply from different sides."""
+
+    code = "transposed-weights"
 
 
 class FlatParameters(CannotRename):

@@ -104,6 +104,16 @@ class CannotAllow(RuleError):
         )
 
 
+class CannotAccept(RuleError):
+    """A caution that there is not."""
+
+    code = "cannot-accept"
+
+    def __init__(self, caution: str, known: Sequence[str]) -> None:
+        self.caution, self.known = caution, tuple(known)
+        super().__init__(f"there is no caution called '{caution}'", help=f"name one of these: {', '.join(known)}")
+
+
 class MigrationStages(RuleError):
     """A history of names whose stages are not those of versions, in their order."""
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ckptnames.diffs import chosen, diff
 from ckptnames.errors import (
-    AmbiguousInference,
     CannotRead,
-    CannotRename,
     FileError,
     ModelNotRewritten,
     distrust,
@@ -25,7 +22,8 @@ from ckptnames.formats.file_state import check_unchanged
 from ckptnames.formats.outputs import check_output
 from ckptnames.formats.reading import open_path
 from ckptnames.formats.writing import Progress, verify_payload, write
-from ckptnames.manifest import Manifest
+from ckptnames.inference.wrappers.containers import chosen
+from ckptnames.like import check_accepted, rules_like
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.prediction.locating import model_named
 from ckptnames.rules import Pattern, Plan, Rules, plan
@@ -61,6 +59,7 @@ def fix(
     container: str | None = None,
     also: Sequence[str] = (),
     allow: Sequence[tuple[str, str]] = (),
+    accept: Collection[str] = (),
     drop_unexpected: bool = False,
     force: bool = False,
     dry_run: bool = False,
@@ -69,13 +68,21 @@ def fix(
     """Write ``source`` to ``out`` with its keys renamed by ``rules``, or by the rules that lead to ``like``.
 
     Everything else in the file comes out as it went in. ``allow`` holds pairs of a problem's code and a pattern of
-    keys. Where the names are right already, nothing is written. Raises ``PlanError`` where the plan has problems,
-    ``FileError`` where a file cannot be read or written; then nothing is left behind.
+    keys, ``accept`` the names of the cautions that were checked. Where the names are right already, nothing is written.
+    Raises ``PlanError`` where the plan has problems, ``FileError`` where a file cannot be read or written; then nothing
+    is left behind.
     """
     with nothing_written():
         edits = () if rules is None else (Rules.parse(rules) if isinstance(rules, str) else rules,)
         ready = prepare(
-            source, edits, like, container=container, also=also, allow=allow, drop_unexpected=drop_unexpected
+            source,
+            edits,
+            like,
+            container=container,
+            also=also,
+            allow=allow,
+            accept=accept,
+            drop_unexpected=drop_unexpected,
         )
         carry_out(ready, out, force=force, dry_run=dry_run, verify=verify)
     return ready.plan
@@ -89,38 +96,33 @@ def prepare(
     container: str | None = None,
     also: Sequence[str] = (),
     allow: Sequence[tuple[str, str]] = (),
+    accept: Collection[str] = (),
     drop_unexpected: bool = False,
 ) -> Prepared:
     """Plan what ``fix`` would do, from headers alone.
 
-    Raises ``partial-prefix``, ``ambiguous-inference``, ``cannot-rename``, ``nothing-left``, and what reading raises.
+    Raises ``partial-prefix``, ``nothing-left``, and what ``rules_like`` and reading raise.
     """
     if isinstance(source, str) and model_named(source):
         raise ModelNotRewritten(source)
     checkpoint, named = open_path(source)
     target = None if like is None else manifest_of(like)
     manifest = chosen(checkpoint, named if container is None else container, target)
+    allowed = [(code, Pattern.parse(pattern)) for code, pattern in allow]
+    if edits or target is None:
+        check_accepted(accept)
+        rules = rules_of_edits(edits, manifest, target)
+    else:
+        rules = rules_like(manifest, target, accept=accept, allow=allowed)
     planned = plan(
         manifest,
-        _rules(edits, manifest, target),
+        rules,
         target,
-        allow=[(code, Pattern.parse(pattern)) for code, pattern in allow],
+        allow=allowed,
         drop_unexpected=drop_unexpected,
     )
     renames = renames_of(checkpoint, planned, also) if planned.outcome == "ready" else {}
     return Prepared(checkpoint, planned, renames)
-
-
-def _rules(edits: Sequence[Edit], source: Manifest, target: Manifest | None) -> Rules:
-    if edits or target is None:
-        return rules_of_edits(edits, source, target)
-    found = diff(source, target)
-    if found.choices:
-        raise AmbiguousInference(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
-    if found.obstacles:
-        first = found.obstacles[0]
-        raise CannotRename.by_code(first.code)(source.name, first.message, first.keys, first.help)
-    return found.rules or Rules.parse("")
 
 
 def carry_out(

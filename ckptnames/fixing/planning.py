@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from ckptnames.diffs import chosen
-from ckptnames.formats.reading import open_path
+from ckptnames.inference.wrappers.containers import source_for
 from ckptnames.manifest import Manifest
-from ckptnames.operands import Readable, manifest_of, open_operand
+from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Pattern, Plan, Rules
 from ckptnames.rules import plan as plan_of_manifests
 
@@ -48,10 +47,8 @@ def plan(
 
 
 def _source(source: Source, target: Manifest | Iterable[str] | None) -> Manifest | Iterable[str]:
-    """Of a file with several containers take the one that ``fix`` would."""
     if isinstance(source, str | os.PathLike):
-        checkpoint, container = open_operand(source) if isinstance(source, str) else open_path(source)
-        return chosen(checkpoint, container, target if isinstance(target, Manifest) else None)
+        return source_for(source, target if isinstance(target, Manifest) else None)
     return _known(source)
 
 

@@ -10,6 +10,7 @@ from ckptnames.errors import (
     EmptyFile,
     FileError,
     ForeignFile,
+    GitAnnexPointer,
     GitLfsPointer,
     HtmlPage,
     PlainText,
@@ -18,6 +19,7 @@ from ckptnames.errors import (
 )
 from ckptnames.formats.bare_pickle import unsafe_pickle
 from ckptnames.formats.heads import kind_of, members
+from ckptnames.formats.torch_error import is_torch_error
 
 _OTHER_FRAMEWORK = "name the PyTorch or safetensors checkpoint of the same model"
 _UNPACK = "unpack it, and name the checkpoint that was in it"
@@ -39,11 +41,12 @@ _MAGIC = (
     (0, b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
     (257, b"ustar", "a tar archive", _UNPACK),
 )
+# Unlocked, the file holds its key; locked, on a disk without links, where the link would lead.
+_ANNEX = re.compile(rb"\S*/annex/objects/\S*?(?:-s(\d{1,18})[^\s/]*)?(?:\s|\Z)")
 _TENSORFLOW_TAIL = bytes.fromhex("57fb808b247547db")
 _ONNX = re.compile(rb"\x08[\x03-\x14][\x12\x1a\x22\x2a\x32\x3a\x42]")
 _FLAX = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9|\xda)", re.S)
 _TENSORFLOW_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
-_TORCH_ERROR = re.compile(r"(?:Missing|Unexpected) key\(s\) in state_dict|size mismatch for \S+: copying a param")
 _TORCH_TAR = (b"sys_info", b"pickle", b"tensors", b"storages")
 _NAMES = {
     "safetensors": "a safetensors file",
@@ -60,6 +63,9 @@ def refusal(path: Path, head: bytes, size: int) -> FileError:
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
         meant = re.search(rb"^size (\d{1,18})$", head, re.M)
         return GitLfsPointer(path, size, int(meant[1]) if meant else None)
+    annexed = _ANNEX.match(head)
+    if annexed:
+        return GitAnnexPointer(path, size, int(annexed[1]) if annexed[1] else None)
     if _is_html(head):
         return HtmlPage(path, _title(path))
     text = _text(path, head)
@@ -112,7 +118,7 @@ def _text(path: Path, head: bytes) -> PlainText | None:
     if not all(c.isprintable() or c in "\t\r\n\f\x1b" for c in text):
         return None
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return PlainText(path, f"{first:.80}", _TORCH_ERROR.search(text) is not None)
+    return PlainText(path, f"{first:.80}", is_torch_error(text))
 
 
 def refused_zip(path: Path) -> FileError:

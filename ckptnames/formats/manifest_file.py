@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ckptnames.errors import InvalidManifest
 from ckptnames.formats.checkpoint import Checkpoint, Container
 from ckptnames.formats.safetensors_header import BITS
-from ckptnames.manifest import ContainerInfo, TensorInfo
+from ckptnames.manifest import ContainerInfo, Manifest, OpenPart, TensorInfo
 
 _DTYPE = re.compile(r"[A-Z][A-Z0-9_]*")
 _MOST_DIMENSIONS = 1000
@@ -21,6 +21,13 @@ _MOST_DIMENSIONS = 1000
 @dataclass(frozen=True, slots=True)
 class ManifestFile(Checkpoint):
     """The names of a checkpoint without the checkpoint. It can be compared with, and not written again."""
+
+    open: tuple[OpenPart, ...] = ()
+    """The parts of a model of which its source did not tell the keys."""
+
+    def manifest(self, name: str | None = None) -> Manifest:
+        """Give the manifest, with what is open in it."""
+        return replace(Checkpoint.manifest(self, name), partial=bool(self.open), open=self.open)
 
 
 def manifest_file(path: Path, value: Mapping[str, Any]) -> ManifestFile:
@@ -33,7 +40,7 @@ def manifest_file(path: Path, value: Mapping[str, Any]) -> ManifestFile:
     tensors = {key: _tensor(path, key, entry) for key, entry in value["tensors"].items()}
     container = Container(ContainerInfo("", len(tensors)), tensors, ties=_ties(path, value, tensors))
     size = sum(info.nbytes or 0 for info in tensors.values())
-    return ManifestFile(path, "manifest", size, (container,), notes=_notes(path, value))
+    return ManifestFile(path, "manifest", size, (container,), notes=_notes(path, value), open=_open(path, value))
 
 
 def _tensor(path: Path, key: str, entry: Any) -> TensorInfo:
@@ -81,6 +88,22 @@ def _notes(path: Path, value: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         _refuse(path, None, f"has {notes!r:.60} for its notes, not a list of texts")
     return tuple(notes)
+
+
+def _open(path: Path, value: Mapping[str, Any]) -> tuple[OpenPart, ...]:
+    parts = value.get("open") or []
+    if not isinstance(parts, list) or not all(_is_open_part(part) for part in parts):
+        _refuse(path, None, f"has {parts!r:.60} for what is open, not a list of patterns with reasons")
+    return tuple(
+        OpenPart(part["pattern"], part["reason"], part.get("where", ""), part.get("all_of_it", True)) for part in parts
+    )
+
+
+def _is_open_part(part: Any) -> bool:
+    if not isinstance(part, dict) or not isinstance(part.get("all_of_it", True), bool):
+        return False
+    texts = [part.get("pattern"), part.get("reason"), part.get("where", "")]
+    return all(isinstance(text, str) for text in texts) and f".{texts[0]}".endswith(".?")
 
 
 def _refuse(path: Path, key: str | None, reason: str) -> NoReturn:

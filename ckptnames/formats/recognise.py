@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ckptnames.errors import CannotRead, FileError, JsonWithoutTensors, NoSuchPath, SpecialFile
+from ckptnames.errors import CannotRead, FileError, JsonWithoutTensors, MessageAsPath, NoSuchPath, SpecialFile
 from ckptnames.formats.checkpoint import Checkpoint
 from ckptnames.formats.file_state import state_of
 from ckptnames.formats.heads import is_torch_zip, kind_of, promised, read_head
+from ckptnames.formats.torch_error import is_torch_error
 
 _FAMILIES = {"torch-zip": "torch", "torch-legacy": "torch", "manifest": "json"}
 _TITLES = {
@@ -42,9 +43,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
         if not stat.S_ISREG(mode):
             raise SpecialFile(path, _special(mode))
         return _open_json_or_weights(path)
-    except FileNotFoundError as error:
-        raise no_such_path(Path(error.filename or path)) from None
     except OSError as error:
+        if is_torch_error(str(path)):
+            raise MessageAsPath() from None
+        if isinstance(error, FileNotFoundError):
+            raise no_such_path(Path(error.filename or path)) from None
         raise CannotRead(error.filename or path, error.strerror or str(error)) from None
 
 

@@ -28,6 +28,15 @@ class TorchComplaint:
     """True where a list of keys breaks off, so that more may be missing or unexpected."""
 
 
+def is_torch_error(text: str) -> bool:
+    """Tell whether a text has in it what torch says of keys and shapes.
+
+    >>> is_torch_error('Unexpected key(s) in state_dict: "fc.bias".'), is_torch_error("error.txt")
+    (True, False)
+    """
+    return _COMPLAINT.search(text) is not None
+
+
 def parse_torch_error(text: str, name: str = "") -> TorchComplaint:
     r"""Find the keys in a message of ``load_state_dict``, whatever a terminal, a log or a web page made of it.
 
@@ -94,6 +103,7 @@ def _speaks_of(complaint: TorchComplaint, source: Manifest) -> bool:
     )
 
 
+_COMPLAINT = re.compile(r"(?:Missing|Unexpected) key\(s\) in state_dict|size mismatch for \S+: copying a param")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _QUOTES = str.maketrans({**dict.fromkeys("“”„‟″«»", '"'), **dict.fromkeys("‘’‚‛′", "'")})
 _PREFIX = re.compile(

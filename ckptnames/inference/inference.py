@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypedDict
 
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.cautions import Caution, cautions
-from ckptnames.inference.matching.alignment import Alignment, Open
-from ckptnames.inference.matching.copies import Copies, copies_in, superseded
+from ckptnames.inference.condensing import LARGE, condensed, extended
+from ckptnames.inference.matching.alignment import Alignment
+from ckptnames.inference.matching.copies import copies_in, superseded
 from ckptnames.inference.matching.filling import Filling, filling
 from ckptnames.inference.matching.orientation import is_turned, turned
-from ckptnames.inference.matching.units import Unit, template_of, tree_of
+from ckptnames.inference.matching.units import tree_of
 from ckptnames.inference.rulemaking.choosing import Task, rules_for
-from ckptnames.inference.rulemaking.proposals import OPEN
+from ckptnames.inference.undecided import Ambiguity, ambiguities, open_lines
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
-from ckptnames.rules.rule import Rule
+from ckptnames.rules.rule import OPEN, Rule
 from ckptnames.rules.ruleset import Stage
-
-_MOST_CANDIDATES = 6
 
 
 class Evidence(NamedTuple):
@@ -33,20 +32,15 @@ class Evidence(NamedTuple):
     why: str
 
 
-class Ambiguity(NamedTuple):
-    """Keys that fit each other equally well, and for each candidate of one of them the line that would decide."""
-
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    why: str
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Inference:
     """What was found out about two sets of names."""
 
+    source: Manifest
+    target: Manifest
     rules: Rules
+    draft: Rules
+    """The rules, and lines that leave open what is ambiguous."""
     mapping: Mapping[str, str]
     """Target key to the source key that fills it."""
     evidence: tuple[Evidence, ...]
@@ -57,11 +51,19 @@ class Inference:
     transposed: Mapping[str, str]
     """Target key to the source key that holds the same weight transposed, which no rename mends."""
     complete: bool
-    """True where every key of the target that holds weights is filled."""
+    """True where every key of the target that holds weights is filled, and nothing is ambiguous."""
+
+    def __str__(self) -> str:
+        from ckptnames.report.inference import inference_text
+
+        return inference_text(self).removesuffix("\n")
+
+    def __repr__(self) -> str:
+        return f"<Inference: {len(self.mapping)} of {len(self.target)} filled, {len(self.ambiguous)} ambiguous>"
 
 
 def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> Inference:
-    """Find the rules between two manifests; lines of ``given`` are taken as decided.
+    """Find the rules between two manifests; lines of ``given`` are taken as decided, unless they leave a key open.
 
     >>> names = {"layers.0.attention.wq.weight": (8, 8), "layers.0.attention.wv.weight": (8, 8)}
     >>> wanted = {"h.0.self_attn.q_proj.weight": (8, 8), "h.0.self_attn.v_proj.weight": (8, 8)}
@@ -69,16 +71,55 @@ def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> 
     >>> print(found.rules, end="")
     layers.0.attention.w{p:q|v}.** -> h.0.self_attn.{p:q|v}_proj.**
     """
+    if given is None and max(len(source), len(target)) >= LARGE:
+        found = _of_few(source, target)
+        if found is not None:
+            return found
     decided = _Decided(source, target, given)
     search = _Search(decided.source, decided.target)
     return _Answer(source, target, decided, search).inference()
+
+
+def _of_few(source: Manifest, target: Manifest) -> Inference | None:
+    """Infer from a few members of long lists, where what is found holds for all of them and nothing is undecided."""
+    ours, theirs = condensed(source), condensed(target)
+    if ours is None or theirs is None or source.ties or target.ties:
+        return None
+    found = inferred(ours.few, theirs.few)
+    if found.ambiguous or found.transposed or len(found.rules.stages) > 1:
+        return None
+    whole = extended(found.mapping, Stage(found.rules), source, theirs, target)
+    if whole is None:
+        return None
+    return replace(
+        found,
+        source=source,
+        target=target,
+        mapping=whole.mapping,
+        evidence=tuple(each._replace(n_keys=whole.n_keys[each.rule]) for each in found.evidence),
+        cautions=cautions(whole.mapping, source, target) if found.cautions else (),
+        **_left(whole.mapping, source, target),
+    )
+
+
+class _Left(TypedDict):
+    unused_source: tuple[str, ...]
+    unfilled_target: tuple[str, ...]
+
+
+def _left(mapping: Mapping[str, str], source: Manifest, target: Manifest) -> _Left:
+    used = set(mapping.values())
+    return {
+        "unused_source": tuple(key for key in source if key not in used),
+        "unfilled_target": tuple(name for name in target if name not in mapping),
+    }
 
 
 class _Decided:
     """What given lines decide, and the two sides without that."""
 
     def __init__(self, source: Manifest, target: Manifest, given: Rules | None) -> None:
-        self.given = given or Rules()
+        self.given = _without_open(given or Rules())
         self.names: dict[str, str] = {}
         """Each source key that is not left out, and the name that the given lines make of it."""
         self.pairs: dict[str, str] = {}
@@ -92,6 +133,12 @@ class _Decided:
         self.origins = {name: key for key, name in self.names.items()}
         self.source = {name: source[key] for key, name in self.names.items() if name not in fixed}
         self.target = {name: info for name, info in target.items() if name not in self.pairs}
+
+
+def _without_open(rules: Rules) -> Rules:
+    """Leave out the lines that decide nothing."""
+    stages = (Stage([rule for rule in stage.rules if rule.action != OPEN], stage.name) for stage in rules.stages)
+    return Rules(stages, rules.name)
 
 
 class _Search:
@@ -129,27 +176,37 @@ class _Answer:
         self.why = {key: search.filled.why[name] for name, key in self.pairs.items()}
 
     def inference(self) -> Inference:
-        rules, evidence = self._rules()
+        written, evidence = self._rules()
         mapping = {**self.decided.pairs, **self._original(self.pairs), **self._original(self.tied)}
         mapping = {name: mapping[name] for name in self.target if name in mapping}
-        used = set(mapping.values())
-        unfilled = tuple(name for name in self.target if name not in mapping)
+        left = _left(mapping, self.source, self.target)
+        ambiguous, still_open = self._ambiguous(Rules([*self.decided.given.stages, Stage(written)]))
         return Inference(
-            rules=rules,
+            source=self.source,
+            target=self.target,
+            rules=self._after_given(written),
+            draft=self._after_given([*written, *still_open]),
             mapping=mapping,
             evidence=tuple(evidence),
-            ambiguous=tuple(_ambiguities(self.search)),
+            ambiguous=ambiguous,
             cautions=cautions(self.pairs, self.search.source, self.target),
-            unused_source=tuple(key for key in self.source if key not in used),
-            unfilled_target=unfilled,
+            **left,
             transposed=self._original(self.search.filled.transposed),
-            complete=all(is_droppable(name, self.target[name], self.target) for name in unfilled),
+            complete=not ambiguous
+            and all(is_droppable(name, self.target[name], self.target) for name in left["unfilled_target"]),
         )
+
+    def _ambiguous(self, rules: Rules) -> tuple[tuple[Ambiguity, ...], Sequence[Rule]]:
+        origins = self.decided.origins
+        found = ambiguities(self.search.copies, self.search.alignment)
+        is_open = {name for each in found for name in each.sources if rules.fates(origins[name])[0].is_open}
+        found, lines = open_lines(found, self.pairs.values(), is_open)
+        return tuple(each._replace(sources=tuple(origins[name] for name in each.sources)) for each in found), lines
 
     def _original(self, pairs: Mapping[str, str]) -> dict[str, str]:
         return {name: self.decided.origins[key] for name, key in pairs.items()}
 
-    def _rules(self) -> tuple[Rules, list[Evidence]]:
+    def _rules(self) -> tuple[list[Rule], list[Evidence]]:
         becomes: dict[str, list[str]] = {}
         for name, key in {**self.pairs, **self.tied}.items():
             becomes.setdefault(key, []).append(name)
@@ -165,17 +222,15 @@ class _Answer:
         written = rules_for(Task(ordered, [key for key in left if key not in undecided], self.target))
         evidence = [Evidence(line, 1, "the two share their storage in the target") for line in both]
         evidence += [self._evidence(rule, keys) for rule, keys in written.keys.items()]
-        return Rules([*self.decided.given.stages, *_joined(both, written.rules)]), evidence
+        return [*map(Rule.parse, both), *written.rules], evidence
+
+    def _after_given(self, rules: Sequence[Rule]) -> Rules:
+        return Rules.parse(str(Rules([*self.decided.given.stages, Stage(rules)])))
 
     def _evidence(self, rule: Rule, keys: Sequence[str]) -> Evidence:
         reasons = Counter(self.why.get(key, "") for key in keys)
         said = [reason for reason, _ in reasons.most_common() if reason]
         return Evidence(str(rule), len(keys), said[0] if said else "")
-
-
-def _joined(lines: Sequence[str], rules: Rules) -> Sequence[Stage]:
-    """Put lines above the rules of a stage."""
-    return Rules.parse("\n".join([*lines, *map(str, rules)])).stages
 
 
 def _tied(pairs: Mapping[str, str], target: Manifest) -> dict[str, str]:
@@ -186,53 +241,3 @@ def _tied(pairs: Mapping[str, str], target: Manifest) -> dict[str, str]:
         if key is not None:
             found.update({name: key for name in group if name not in pairs})
     return found
-
-
-def _ambiguities(search: _Search) -> Iterator[Ambiguity]:
-    for copies in search.copies:
-        yield _between(copies)
-    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Open]] = {}
-    for group in search.alignment.still_open():
-        groups.setdefault((_templates(group.sources), _templates(group.targets)), []).append(group)
-    for found in groups.values():
-        yield _undecided(found)
-
-
-def _templates(columns: Sequence[Sequence[Unit]]) -> tuple[str, ...]:
-    return tuple(sorted({template_of(".".join(units[0].path)) for units in columns}))
-
-
-def _between(copies: Copies) -> Ambiguity:
-    paths = [".".join(node.path) for node in copies.nodes]
-    keys = tuple(key for node in copies.nodes for unit in node.units for key in unit.keys.values())
-    named = " and ".join(f"`{path}.`" for path in paths)
-    why = f"{named} hold the same names and shapes: complete copies of one network, of which one is wanted"
-    return Ambiguity(keys, (), why, tuple(f"{quoted(path)}.** -> !drop" for path in paths))
-
-
-def _undecided(groups: Sequence[Open]) -> Ambiguity:
-    """Say of groups that are alike in all blocks what could fill their first target."""
-    first = groups[0]
-    place = _templates(first.targets[:1])
-    lines = []
-    for number in range(min(len(first.sources), _MOST_CANDIDATES)):
-        changes = {}
-        for group in groups:
-            if len(group.sources) > number and _templates(group.targets[:1]) == place:
-                changes.update(_renamed(group.sources[number], group.targets[0]))
-        lines += [str(rule) for rule in rules_for(Task(changes)).rules][:1]
-    return Ambiguity(
-        tuple(key for group in groups for units in group.sources for unit in units for key in unit.keys.values()),
-        tuple(key for group in groups for units in group.targets for unit in units for key in unit.keys.values()),
-        "of equal shapes, and nothing in their names tells which is which",
-        tuple(dict.fromkeys(lines)),
-    )
-
-
-def _renamed(sources: Iterable[Unit], targets: Iterable[Unit]) -> dict[str, str]:
-    return {
-        key: target.keys[role]
-        for source, target in zip(sources, targets, strict=True)
-        for role, key in source.keys.items()
-        if role in target.keys
-    }

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from ckptnames.diffs import ShapeMismatch
 from ckptnames.errors import IncompleteLoad
 from ckptnames.folding import fold
+from ckptnames.inference.inference import Inference
 from ckptnames.wording import shape_text
 
 _LONGEST_RULES = 300
@@ -23,6 +24,14 @@ class Suggestion(NamedTuple):
     is_whole: bool = True
     """True where they leave nothing open."""
     caution: str = ""
+
+
+def suggested(inference: Inference | None) -> Suggestion | None:
+    """Give inferred rules that fill most of what is open."""
+    if inference is None or not len(inference.rules) or 2 * len(inference.mapping) <= len(inference.unfilled_target):
+        return None
+    caution = inference.cautions[0].code if inference.cautions else ""
+    return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
 
 
 class Unfinished(Protocol):

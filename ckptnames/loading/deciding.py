@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ckptnames.errors import ExchangedNames, NamesTooNew, UnacceptedCaution, UndecidedCopies
+from ckptnames.folding import fold
 from ckptnames.inference.inference import Inference, inferred
 from ckptnames.inference.wrappers.wrapping import WRAPPERS
-from ckptnames.loading.complaints import Suggestion
+from ckptnames.loading.complaints import Suggestion, suggested
 from ckptnames.loading.hook import rules_of_hooks
 from ckptnames.loading.migrations import Migrations, history_of
 from ckptnames.loading.pairing import Pairing, explained, paired
@@ -32,7 +33,7 @@ def decided(
 ) -> Decided:
     """Pair a source with a model; where it may be loaded ``partly``, what else the names suggest is not looked for.
 
-    Raises the problems of rules, ``ambiguous-inference``, ``unaccepted-caution``, ``exchanged-names`` and
+    Raises the problems of rules, ``ambiguous-inference``, ``unchecked-caution``, ``exchanged-names`` and
     ``names-too-new``.
     """
     source = opened.manifest
@@ -42,7 +43,7 @@ def decided(
     if not (found.pairing.missing and found.pairing.unexpected) or (partly and not infer):
         return found
     inference = _inferred(source, target)
-    if infer and _is_decided(inference, source.name, accept):
+    if infer and is_decided(inference, source.name, accept):
         return Decided(paired(source, target, inference.rules), ("the rules were inferred from names and shapes",))
     return found._replace(suggestion=_suggestion(inference, source, target))
 
@@ -53,23 +54,24 @@ def _inferred(source: Manifest, target: Target) -> Inference:
 
 def _suggestion(inference: Inference, source: Manifest, target: Target) -> Suggestion | None:
     """Give the rules that fill most of what is open, else the prefix that stands for another."""
-    if len(inference.rules) and 2 * len(inference.mapping) > len(inference.unfilled_target):
-        caution = inference.cautions[0].code if inference.cautions else ""
-        return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
-    found = explained(source, target).rules
-    return Suggestion(str(found)) if found is not None else None
+    found = suggested(inference)
+    if found is not None:
+        return found
+    rules = explained(source, target).rules
+    return Suggestion(str(rules)) if rules is not None else None
 
 
-def _is_decided(inference: Inference, name: str, accept: Collection[str]) -> bool:
+def is_decided(inference: Inference, name: str, accept: Collection[str]) -> bool:
     """Tell whether inferred rules may be applied; raises where only a word of the caller is missing."""
     copies = [each for each in inference.ambiguous if not each.targets]
     if copies:
         raise UndecidedCopies(name, [(line, len(copies[0].sources)) for line in copies[0].lines])
     if not inference.complete or inference.ambiguous or inference.transposed:
         return False
-    unknown = [each for each in inference.cautions if each.code not in accept]
-    if unknown:
-        raise UnacceptedCaution(name, [(each.code, each.message, each.targets) for each in unknown])
+    for each in inference.cautions:
+        if each.code not in accept:
+            patterns = [group.pattern for group in fold((key, "") for key in each.targets)]
+            raise UnacceptedCaution(name, each.code, each.message, patterns, len(each.targets))
     return True
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from ckptnames.diffs import chosen
 from ckptnames.errors import CannotDecode, NoValues
 from ckptnames.formats.checkpoint import Checkpoint
 from ckptnames.formats.containers import Found, quoted, survey
@@ -22,6 +21,7 @@ from ckptnames.formats.symbols import Dict
 from ckptnames.formats.torch_rewrite import TorchFile
 from ckptnames.formats.torch_zip import TorchZip
 from ckptnames.formats.zip_directory import STORED
+from ckptnames.inference.wrappers.containers import chosen
 from ckptnames.loading.decoding import TORCH, Place, are_equal, read, read_into, strides_of
 from ckptnames.loading.sources import Source
 from ckptnames.manifest import Manifest, TensorInfo

@@ -28,6 +28,7 @@ from ckptnames.loading.filling import Filling
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import Pairing
 from ckptnames.loading.sources import Loadable, Source, open_source
+from ckptnames.loading.spreading import is_for_ranks
 from ckptnames.loading.targets import Target, normed, target_of
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
@@ -58,7 +59,8 @@ def load(
     Names are led to the model's by ``rules``, else by what wrappers on either side explain; with ``infer`` also by what
     names and shapes tell, if that is complete and every caution about it is in ``accept``. With ``assign`` the model
     gets new tensors in place of its own, which ``device`` may put elsewhere; ``dtype="file"`` takes over the dtypes of
-    the checkpoint. ``missing``, ``unexpected`` and ``mismatched`` allow a load in part.
+    the checkpoint. ``missing``, ``unexpected`` and ``mismatched`` allow a load in part. All ranks that share a model
+    call this with the same arguments, and load it together.
 
     >>> report = load(nn.Linear(4, 2), nn.DataParallel(nn.Linear(4, 2)).state_dict())
     >>> report.matched, set(report.renamed.values())
@@ -69,6 +71,20 @@ def load(
     reading a path raises; ``load-interrupted`` where the writing itself fails.
     """
     _check_choices(dtype=dtype, missing=missing, unexpected=unexpected, mismatched=mismatched)
+    if is_for_ranks(model, source) and not assign and dtype == "model" and device is None:
+        from ckptnames.loading.distributed import load_distributed
+
+        return load_distributed(
+            model,
+            source,
+            container=container,
+            rules=rules,
+            infer=infer,
+            accept=accept,
+            missing=missing,
+            unexpected=unexpected,
+            mismatched=mismatched,
+        )
     target = target_of(model)
     opened = open_source(source, container, target.bare_manifest)
     given = Rules.parse(rules) if isinstance(rules, str) else rules

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from ckptnames.diffs import diff
-from ckptnames.errors import AmbiguousInference
+from ckptnames.like import rules_like
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.module_paths import renamed_modules
 
 
 def remap(
-    state_dict: Mapping[str, Any], rules: Rules | str | None = None, like: Readable | None = None
+    state_dict: Mapping[str, Any],
+    rules: Rules | str | None = None,
+    like: Readable | None = None,
+    accept: Collection[str] = (),
 ) -> dict[str, Any]:
     """Give a new dict with the keys renamed by ``rules``, or by the rules that lead to ``like``.
 
     Values are the same objects; order, ties and the versions in ``_metadata`` are kept (module paths renamed by the
-    same rules). Raises ``PlanError`` where the rules do not fit, or leave a weight of ``like`` unfilled.
+    same rules). ``accept`` names the cautions that were checked. Raises ``PlanError`` where the rules do not fit, leave
+    a weight of ``like`` unfilled, or would be a guess (``ambiguous-inference``, ``unchecked-caution``).
 
     >>> remap({"module.fc.bias": 1.0}, rules="module.** -> **")
     {'fc.bias': 1.0}
@@ -29,12 +32,7 @@ def remap(
     if isinstance(rules, str):
         rules = Rules.parse(rules)
     if rules is None:
-        rules = Rules.parse("")
-        if target is not None:
-            found = diff(source, target)
-            if found.choices:
-                raise AmbiguousInference(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
-            rules = found.rules or rules
+        rules = Rules() if target is None else rules_like(source, target, accept=accept)
     plan(source, rules, target).check()
     names = {key: rules.targets(key) for key in state_dict}
     renamed = OrderedDict((name, value) for key, value in state_dict.items() for name in names[key])

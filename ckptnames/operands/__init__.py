@@ -11,7 +11,7 @@ from ckptnames.errors import NotAStateDict
 from ckptnames.formats.checkpoint import Checkpoint
 from ckptnames.formats.reading import Opened, open_path, read
 from ckptnames.manifest import Manifest
-from ckptnames.prediction.locating import ModelOperand, model_named, require_torch
+from ckptnames.prediction.locating import ModelOperand, is_read, model_named, require_torch
 
 
 class HasStateDict(Protocol):
@@ -25,11 +25,12 @@ Readable = Manifest | str | os.PathLike[str] | Mapping[str, Any] | HasStateDict
 """What a manifest can be had from; a text is a path, ``PATH#container``, or names a model."""
 
 
-def open_operand(text: str) -> Opened:
+def open_operand(text: str, static: bool = False) -> Opened:
     """Open what a text names: a checkpoint, and the container of it that was asked for, if one was.
 
-    In this order: an existing path, and ``PATH#container`` of one; ``scheme://…``; ``git:REV:PATH.py:NAME``;
-    ``file.py:NAME``; ``package.module:NAME``, which import the model's code and build it.
+    In this order: an existing path, and ``PATH#container`` of one; ``scheme://…``; ``git:REV:PATH.py:NAME``, whose code
+    is read; ``file.py:NAME``; ``package.module:NAME``, which import the model's code and build it, or with ``static``
+    read it.
 
     >>> open_operand("fixtures/example/model.safetensors").checkpoint.format
     'safetensors'
@@ -37,7 +38,7 @@ def open_operand(text: str) -> Opened:
     Raises ``no-such-path``, ``operand-not-supported``, ``torch-missing``, and what reading and building raise.
     """
     operand = model_named(text)
-    return Opened(_open_model(operand), None) if operand is not None else open_path(text)
+    return Opened(_open_model(operand, static), None) if operand is not None else open_path(text)
 
 
 def manifest_of(source: Readable) -> Manifest:
@@ -69,9 +70,14 @@ def manifest_of(source: Readable) -> Manifest:
     raise NotAStateDict(f"of type '{type(source).__name__}'", [])
 
 
-def _open_model(operand: ModelOperand) -> Checkpoint:
-    require_torch(operand.text)
+def _open_model(operand: ModelOperand, static: bool) -> Checkpoint:
     from ckptnames.prediction.as_checkpoint import as_checkpoint
+
+    if is_read(operand.text, static):
+        from ckptnames.prediction.static.answer import Answer
+
+        return as_checkpoint(Answer(operand.text).manifest(), operand.text)
+    require_torch(operand.text)
     from ckptnames.prediction.building import build
     from ckptnames.prediction.live import predict_live
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ckptnames.errors import OptionNotSupported
-from ckptnames.prediction.locating import require_torch
+from ckptnames.prediction.locating import is_read, require_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,14 +18,18 @@ def predict(model: nn.Module | str, wrap: Sequence[str] = (), static: bool = Fal
     """Say which keys ``model.state_dict()`` will have, in order, with dtypes, shapes and ties; no tensor is copied.
 
     ``model`` is a module, or says where one is: ``"file.py:Net"``, ``"package.module:name(kwarg=1)"``. ``wrap`` names
-    what wraps it, from the inside out, at the root or at a submodule: ``["compile@encoder", "ddp"]``.
+    what wraps it, from the inside out, at the root or at a submodule: ``["compile@encoder", "ddp"]``. With ``static``
+    the code of a model that is named is read, and no line of it runs; so it always is at a git revision,
+    ``"git:HEAD~1:file.py:Net"``. What the code does not tell is in the manifest's ``open``.
 
     >>> from torch import nn
     >>> list(predict(nn.Linear(4, 10), wrap=["ddp"]))
     ['module.weight', 'module.bias']
     """
-    if static:
-        raise OptionNotSupported("static=True", "leave it out: the model is built without memory for its tensors")
+    if isinstance(model, str) and is_read(model, static):
+        from ckptnames.prediction.static.answer import Answer
+
+        return Answer(model).manifest(wrap)
     from ckptnames.prediction.live import predict_live
 
     module = _built(model) if isinstance(model, str) else model

@@ -13,7 +13,8 @@ from torch.nn.parameter import is_lazy
 from ckptnames.folding import fold
 from ckptnames.keys import join
 from ckptnames.prediction.live import answered
-from ckptnames.prediction.recording import Place, Record
+from ckptnames.prediction.places import Place
+from ckptnames.prediction.recording import Record
 from ckptnames.prediction.tensors import ties_of
 from ckptnames.prediction.walk import Entry, entries, modules
 from ckptnames.wording import counted

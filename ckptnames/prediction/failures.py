@@ -27,7 +27,8 @@ from ckptnames.errors import (
 from ckptnames.prediction.arguments import Arguments, as_written, called_with
 from ckptnames.prediction.locating import ModelOperand
 from ckptnames.prediction.offline import Refused
-from ckptnames.prediction.recording import OURS, TORCH, Place
+from ckptnames.prediction.places import Place
+from ckptnames.prediction.recording import OURS, TORCH
 
 _DEVICE = re.compile(
     r"not compiled with \w+ enabled|no \w+ gpus? |no nvidia driver|no attribute '_cuda_|requires \w+ support"

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ckptnames.manifest import Manifest
+from ckptnames.manifest import BUILT, Manifest
 from ckptnames.prediction.say import has_a_say
 from ckptnames.prediction.tensors import infos_of, ties_of
 from ckptnames.prediction.walk import Entry, entries, modules, tensors_of
@@ -29,7 +29,7 @@ def predict_live(model: nn.Module) -> Manifest:
     shapeless = [(key, value) for key, value in named if tensors[key].shape is None]
     return Manifest(
         tensors=tensors,
-        format="model",
+        format=BUILT,
         ties=ties_of(named),
         notes=(*notes, *_without_shape(shapeless)),
     )

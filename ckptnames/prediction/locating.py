@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptnames.errors import ModelAtRevision, ModelNotNamed, NoModelOperand, OperandNotSupported, TorchMissing
+from ckptnames.errors import ModelNotNamed, NoModelOperand, OperandNotSupported, TorchMissing
 from ckptnames.formats.reading import exists
+from ckptnames.formats.recognise import no_such_path
 
 _NAME = r"(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(.*)?"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -18,28 +19,36 @@ _IN_MODULE = re.compile(r"(?P<place>[^\W\d]\w+(?:\.[^\W\d]\w*)*):" + _NAME, re.D
 
 
 class ModelOperand(NamedTuple):
-    """A model as it was named: ``place`` is a file or a module's import path, ``call`` what stands in parentheses."""
+    """A model as it was named: ``place`` is a file or a module's import path, ``call`` what stands in parentheses.
+
+    ``revision`` is the git revision in which the file is to be read; ``""`` for the one that lies there.
+    """
 
     text: str
     place: str
     in_file: bool
     name: str
     call: str
+    revision: str = ""
 
     @property
     def uncalled(self) -> str:
         """The text without its call."""
-        return f"{self.place}:{self.name}"
+        return f"{f'git:{self.revision}:' if self.revision else ''}{self.place}:{self.name}"
 
 
 def model_operand(text: str) -> ModelOperand | None:
     """Read a text that names a model; ``None`` where it has another form.
 
-    >>> model_operand("src/model.py:Net(depth=18)")
-    ModelOperand(text='src/model.py:Net(depth=18)', place='src/model.py', in_file=True, name='Net', call='(depth=18)')
+    >>> model_operand("src/model.py:Net(depth=18)").call, model_operand("git:HEAD~1:src/model.py:Net").revision
+    ('(depth=18)', 'HEAD~1')
     >>> model_operand("torchvision.models:resnet18").place, model_operand("weights.pt"), model_operand(r"C:net")
     ('torchvision.models', None, None)
     """
+    at_revision = _AT_REVISION.fullmatch(text)
+    if at_revision:
+        inner = model_operand(at_revision["model"])
+        return inner._replace(text=text, revision=at_revision["revision"]) if inner is not None else None
     for form in (_IN_FILE, _IN_MODULE):
         found = form.fullmatch(text)
         if found:
@@ -61,10 +70,16 @@ def model_named(text: str) -> ModelOperand | None:
         return None
     if _URL.match(text):
         raise OperandNotSupported(text, "a URL", "download it, and give the path of the file")
-    at_revision = _AT_REVISION.fullmatch(text)
-    if at_revision:
-        raise ModelAtRevision(text, at_revision["revision"], at_revision["model"])
     return model_operand(text)
+
+
+def is_read(text: str, static: bool) -> bool:
+    """Tell whether the code of a model that a text names is read and not run: if so asked, and at a git revision.
+
+    >>> is_read("model.py:Net", False), is_read("git:HEAD~1:model.py:Net", False)
+    (False, True)
+    """
+    return static or _AT_REVISION.fullmatch(text) is not None
 
 
 def no_model(text: str) -> NoModelOperand:
@@ -77,10 +92,13 @@ def no_model(text: str) -> NoModelOperand:
 
 
 def require_torch(operand: str) -> None:
-    """Raise ``torch-missing`` where torch is not installed."""
+    """Raise ``torch-missing`` where torch is not installed; first ``no-such-path``, which torch would not mend."""
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
+        named = model_operand(operand)
+        if named is not None and named.in_file and not exists(named.place):
+            raise no_such_path(Path(named.place)) from None
         raise TorchMissing(operand) from None

@@ -13,7 +13,8 @@ from ckptnames.errors import NoSuchKey
 from ckptnames.keys import has_prefix, modules_of
 from ckptnames.prediction.building import built
 from ckptnames.prediction.live import answered
-from ckptnames.prediction.recording import Place, Record
+from ckptnames.prediction.places import Place
+from ckptnames.prediction.recording import Record
 from ckptnames.prediction.shadow import origin
 from ckptnames.prediction.walk import Entry, modules
 from ckptnames.prediction.wrapper_types import wrapped_as
@@ -34,7 +35,8 @@ class Step(NamedTuple):
 
     ``rule`` is ``attribute``, ``Sequential index``, ``Sequential name``, ``ModuleList index``, ``ModuleDict key``,
     ``ParameterList index``, ``ParameterDict key``, ``parametrization``, ``wrapper``, ``parameter``, ``buffer``,
-    ``extra state``, or ``made`` by code of the model when it is asked for its state dict; where such code changes a
+    ``extra state``, ``open`` for what a source does not tell, with the reason for its owner, or ``made`` by code of the
+    model when it is asked for its state dict; where such code changes a
     name, a last step that is ``renamed`` has the whole key for its segment. ``owner`` is the class that
     it holds in, or ``--wrap`` for what that added. ``place`` is the line that registered it, where that was recorded;
     ``was`` is the segment under which it was registered, where a container has renumbered it since.

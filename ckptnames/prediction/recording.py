@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
+
+from ckptnames.prediction.places import Place
 
 # Code objects hold text, and what goes by it runs for every name.
 TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120
@@ -27,29 +27,6 @@ _IN_BETWEEN = tuple(os.sep + name for name in ("typing_extensions.py", "contextl
 """Where the decorators of torch's functions live that are not in torch."""
 _PLAIN = frozenset({list, tuple, dict, torch.Tensor})
 """What is held without being registered, when it is set as an attribute of a module."""
-
-
-class Place(NamedTuple):
-    """A line of source: ``file`` as it was imported, ``line`` from 1."""
-
-    file: str
-    line: int
-
-    @property
-    def text(self) -> str:
-        """The line itself, or ``""`` where its file cannot be read."""
-        linecache.checkcache(self.file)
-        return linecache.getline(self.file, self.line).strip()
-
-    def __str__(self) -> str:
-        """Name the file as people do: a package's from the package on, another from the current folder on."""
-        file = self.file
-        for folder in ("site-packages", "dist-packages"):
-            file = file.rpartition(f"{os.sep}{folder}{os.sep}")[2]
-        if file == self.file:
-            with suppress(ValueError, OSError):
-                file = str(Path(file).relative_to(Path.cwd()))
-        return f"{file}:{self.line}"
 
 
 _Site = tuple[CodeType, int]

@@ -8,21 +8,30 @@ from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
 from ckptnames.folding import fold
+from ckptnames.formats.checkpoint import described
 from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.manifest import Manifest
+from ckptnames.report.inference import caution_blocks, open_blocks, rule_lines
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
 from ckptnames.wording import counted, either, not_run, shape_text, shown
 
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
+_MOST_BESIDE = 4
 
 
 def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
     """Say on one screen what differs, why, and what mends it."""
     blocks = [
-        [f"source  {_described(diff.source)}", f"target  {_described(diff.target)}", *_unsafe(diff, paint)],
+        [
+            f"source  {_described(diff.source)}",
+            *_beside(diff.source),
+            f"target  {_described(diff.target)}",
+            *_unsafe(diff, paint),
+        ],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
+        list(_open(diff, width, paint)),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
 
@@ -31,7 +40,16 @@ def _described(manifest: Manifest) -> str:
     where = shown(manifest.name) or "(in memory)"
     container = f"#{shown(manifest.container)}" if manifest.container else ""
     told = ", as far as the message tells" if manifest.format == "torch-error" else ""
-    return f"{where}{container}  {counted(len(manifest), 'key')}{told}"
+    more = f", and {counted(len(manifest.open), 'open part')}" if manifest.open else ""
+    return f"{where}{container}  {counted(len(manifest), 'key')}{more}{told}"
+
+
+def _beside(source: Manifest) -> Iterator[str]:
+    """Name the other containers of weights, any of which may be the one that is wanted."""
+    others = [info for info in source.containers if info.name != source.container and info.role != "optimizer"]
+    yield from (f"  beside it: #{shown(info.name)}, {described(info)}" for info in others[:_MOST_BESIDE])
+    if len(others) > _MOST_BESIDE:
+        yield f"  … and {counted(len(others) - _MOST_BESIDE, 'more container')}"
 
 
 def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
@@ -40,9 +58,29 @@ def _unsafe(diff: Diff, paint: Paint) -> Iterator[str]:
             yield f"{paint('yellow', 'note:')} {side}: {shown(not_run(manifest.unsafe))}"
 
 
+def _open(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
+    """Say what was not compared, since the source of a model does not tell it."""
+    sides = [("source", part) for part in diff.source.open] + [("target", part) for part in diff.target.open]
+    if sides:
+        yield paint("yellow", "Not compared, since the code does not tell which keys are there:")
+        rows = [(f"  {side}", shown(p.pattern), shown(p.reason), shown(p.where)) for side, p in sides[:_MOST_LINES]]
+        yield from columns(rows, width=width)
+    if len(sides) > _MOST_LINES:
+        yield f"  … and {counted(len(sides) - _MOST_LINES, 'more part')}"
+
+
 def _nothing(diff: Diff) -> list[str]:
     same = "the same names and shapes" if _is_told(diff) else "the same names, shapes and dtypes"
-    return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}."]
+    if not diff.complete:
+        return [f"Nothing differs in what is known: {counted(diff.matched, 'key')}, {same}."]
+    return [f"Nothing differs: {counted(diff.matched, 'key')}, {same}.", *_inside(diff.source.container)]
+
+
+def _inside(container: str) -> Iterator[str]:
+    """Say of names that are right where they stand: who loads the whole file misses all of them."""
+    if container:
+        part = f"checkpoint[{container!r}]" if container.isidentifier() else "that part of the file"
+        yield f"They stand inside {container!r}: load {part}."
 
 
 def _is_told(diff: Diff) -> bool:
@@ -51,7 +89,8 @@ def _is_told(diff: Diff) -> bool:
 
 
 def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
-    yield _causes(diff, paint)
+    yield _causes(diff, width, paint)
+    yield from caution_blocks(diff.cautions, width, paint)
     for obstacle in diff.obstacles:
         keys = _patterns(((key, "") for key in obstacle.keys), width)
         yield [paint("bold", "No rename mends this."), _sentence(obstacle.message), *keys]
@@ -59,6 +98,7 @@ def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
     left = diff.after_rules or diff
     if not (diff.choices or (diff.obstacles and not left.matched)):
         yield from _left(diff, left, width)
+    yield from open_blocks(diff.ambiguous, width, paint)
     yield from _remedy(diff, paint)
 
 
@@ -66,14 +106,19 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{shown(text[1:])}."
 
 
-def _causes(diff: Diff, paint: Paint) -> Iterator[str]:
+def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
         n = len(diff.choices)
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
         yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
     for cause in diff.causes:
-        yield paint("bold", cause_text(cause))
-    if diff.rules is not None and not diff.causes:
+        yield from (paint("bold", line) for line in _in_lines(cause_text(cause), width))
+    if diff.evidence:
+        n_keys = sum(each.n_keys for each in diff.evidence)
+        rules = counted(len(diff.evidence), "rule")
+        yield paint("bold", f"{n_keys:,} of {counted(len(diff.source), 'key')} stand under other names: {rules}")
+        yield from rule_lines(diff.evidence, width, most=_MOST_LINES)
+    elif diff.rules is not None and not diff.causes:
         yield paint("bold", "Under the given rules:")
         yield from (f"  {shown(line)}" for line in str(diff.rules).strip().splitlines())
     if diff.rules is None and not diff.choices and not diff.obstacles and (diff.missing or diff.unexpected):
@@ -104,6 +149,15 @@ def cause_text(cause: Cause) -> str:
     return f"{cause.n_keys:,} of {counted(cause.n_source, 'key')}: {shown(cause.words)}"
 
 
+def _in_lines(cause: str, width: int) -> Iterator[str]:
+    """Put what stands in parentheses on a line of its own, where the whole is too long for one."""
+    what, opened, who = cause.rpartition(" (")
+    if len(cause) <= width or not opened:
+        yield cause
+    else:
+        yield from (what, f"  ({who}")
+
+
 def _kind(prefix: str) -> str:
     words = prefix.lower().replace(".", "_").split("_")
     return "(an averaged copy)" if "ema" in words else ""
@@ -111,12 +165,13 @@ def _kind(prefix: str) -> str:
 
 def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
     then = "After that " if diff.after_rules else ""
-    if left.same and diff.target.partial:
+    if left.same and diff.target.format == "torch-error" and diff.target.partial:
         yield [f"After that {_all_match(left.matched, ' that the message names')}; it does not name all."]
         return
     if left.same:
         alike = "name and shape" if _is_told(diff) else "name, shape and dtype"
-        yield [f"After that nothing differs: {_all_match(left.matched)} in {alike}."]
+        known = "" if diff.complete else " in what is known"
+        yield [f"After that nothing differs{known}: {_all_match(left.matched)} in {alike}."]
         return
     match = "matches" if left.matched == 1 else "match"
     yield [f"{then}{counted(left.matched, 'key')} {match} in name and shape. What differs:"]
@@ -173,6 +228,9 @@ def _remedy(diff: Diff, paint: Paint) -> Iterator[list[str]]:
     if found.python:
         yield ["or in Python" if found.commands else "In Python"]
         yield [f"  {paint('cyan', found.python)}"]
+    if found.otherwise:
+        yield [found.otherwise]
+        yield [f"  {paint('cyan', command)}" for command in found.other_commands]
 
 
 def diff_json(diff: Diff) -> Mapping[str, Any]:
@@ -190,10 +248,17 @@ def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
     """Say why no rename is enough, or why none is chosen."""
     for obstacle in diff.obstacles:
         yield {"code": obstacle.code, "targets": [], "message": obstacle.message}
+    for caution in diff.cautions:
+        yield {"code": caution.code, "targets": list(caution.targets), "message": caution.message}
+    for each in diff.ambiguous:
+        yield {"code": each.code, "targets": list(each.targets), "message": each.message}
     if diff.choices:
         copies = either([f"{choice.strip}." for choice in diff.choices], "and")
         message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"
         yield {"code": "ambiguous-inference", "targets": [], "message": message}
+    for side, manifest in (("source", diff.source), ("target", diff.target)):
+        for part in manifest.open:
+            yield {"code": f"open-{side}", "targets": [part.pattern], "message": str(part)}
 
 
 def _members(diff: Diff) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def ls_text(
         [""],
         _keys(manifest, width, paint),
         [paint("bold", _totals(manifest))],
+        _open(manifest, width, paint),
         _ties(manifest) if list_ties else [],
         _section("beside the tensors:", manifest.other.items(), width),
         _section("elsewhere in the file:", checkpoint.contents, width),
@@ -61,7 +62,8 @@ def manifest_text(manifest: Manifest) -> str:
     head += [
         f"beside it: #{shown(i.name)}, {described(i)}" for i in manifest.containers if i.name != manifest.container
     ]
-    lines = [*head, "", *_keys(manifest, WIDTH, PLAIN), _totals(manifest), *_ties(manifest)]
+    keys = [*_keys(manifest, WIDTH, PLAIN), _totals(manifest), *_open(manifest, WIDTH, PLAIN)]
+    lines = [*head, "", *keys, *_ties(manifest)]
     return "".join(line + "\n" for line in lines)
 
 
@@ -87,6 +89,7 @@ def ls_json(manifest: Manifest) -> dict[str, Any]:
         },
         "ties": manifest.ties,
         "notes": manifest.notes,
+        **({"open": [part.as_json() for part in manifest.open]} if manifest.open else {}),
     }
 
 
@@ -132,6 +135,16 @@ def _totals(manifest: Manifest) -> str:
         by_dtype = " + ".join(f"{size_text(n)} {dtype}" for dtype, n in n_bytes.most_common())
         parts.append(f"{size_text(n_bytes.total())} = {by_dtype}" if len(n_bytes) > 1 else by_dtype)
     return ", ".join(parts) + (" (ties counted once)" if again else "")
+
+
+def _open(manifest: Manifest, width: int, paint: Paint) -> Iterator[str]:
+    """List the parts of which the keys are not known, each with the line that stopped whoever read the source."""
+    if not manifest.open:
+        return
+    yield ""
+    yield paint("yellow", "open, with the line that does not tell what is there:")
+    rows = [(f"  {shown(part.pattern)}", shown(part.reason), shown(part.where)) for part in manifest.open]
+    yield from _few(list(columns(rows, width=width)), "parts")
 
 
 def _ties(manifest: Manifest) -> Iterator[str]:

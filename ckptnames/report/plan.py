@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ckptnames.folding import fold
 from ckptnames.report.text import columns
 from ckptnames.rules import Plan, Problem
-from ckptnames.rules.problems import nearest_key
+from ckptnames.rules.problems import why_unmatched
 from ckptnames.wording import counted, shown
 
 MOST_LISTED = 5
@@ -23,6 +23,7 @@ _ALLOWED = {
     "shape-mismatch": "of another shape, and left out",
     "unfilled-target": "filled by nothing",
     "key-collision": "claimed by several source keys, of which the first stays",
+    "open-target": "of which what it holds is not known",
     "open-key": "not decided, and kept under their names",
     "split-siblings": "parted from what gives them meaning",
     "unexpected-key": "not in the target, and kept in the file",
@@ -73,8 +74,7 @@ def notes(plan: Plan) -> Iterator[str]:
 
 
 def _rule_row(plan: Plan, problem: Problem) -> tuple[str, ...]:
-    near = nearest_key(problem.rule, plan.source)
-    return f"  {shown(problem.where[0])}", shown(problem.rule), near and f"nearest key: {shown(near)}"
+    return f"  {shown(problem.where[0])}", shown(problem.rule), shown(why_unmatched(problem.rule, plan.source))
 
 
 def _patterns(keys: Iterable[str]) -> Iterator[str]:
@@ -93,4 +93,4 @@ def some(lines: Sequence[str]) -> Iterator[str]:
 
 def renamed(plan: Plan) -> dict[str, str]:
     """Give the keys that the plan renames, source key to target key."""
-    return {source: target for target, source in plan.mapping.items() if source != target}
+    return {source: target for target, source in plan.names.items() if source != target}

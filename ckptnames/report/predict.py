@@ -116,6 +116,8 @@ def rule_text(step: Step) -> str:
     """
     if step.owner == _ASKED_FOR:
         return f"{step.rule} ({step.owner})"
+    if step.rule == "open":
+        return f"open: {shown(step.owner)}"
     if step.rule == "renamed":
         return f"as {shown(step.owner)} saves it"
     if step.rule == "wrapper":

@@ -9,12 +9,14 @@ from typing import NamedTuple
 from ckptnames.diffs import Diff
 from ckptnames.folding import fold
 from ckptnames.inference.wrappers.pairing import Choice
-from ckptnames.manifest import Manifest
+from ckptnames.manifest import MODELS, READ, Manifest
 from ckptnames.rules import Rules
 from ckptnames.wording import counted, in_shell, path_in_shell
 
 _IN_MEMORY = ("state-dict", "torch-error")
 """Formats of manifests that no path names."""
+UNWRITTEN = (*_IN_MEMORY, "manifest", "model")
+"""Formats of what `fix` cannot write again."""
 _MOST_PATTERNS = 3
 """More patterns than this are no detail that could be accepted."""
 _MOST_CHOICES = 6
@@ -27,6 +29,9 @@ class Remedy(NamedTuple):
     lead: str = ""
     commands: tuple[str, ...] = ()
     python: str = ""
+    otherwise: str = ""
+    """What to do where that is not what is wanted, with ``other_commands``."""
+    other_commands: tuple[str, ...] = ()
 
 
 class _Left(NamedTuple):
@@ -43,12 +48,14 @@ def remedy(diff: Diff) -> Remedy:
     """Find what mends a diff, or what has to be decided first."""
     if diff.same or diff.obstacles:
         return Remedy()
-    if diff.source.format == "model":
+    if diff.source.format in MODELS:
         return _turned_round(diff)
     if diff.choices:
         return _of_choices(diff)
     left = _left(diff.after_rules or diff)
-    if left.missing and left.unexpected:
+    if diff.ambiguous or (diff.evidence and not _is_small(left, diff.target)):
+        return _undecided(diff, left)
+    if not diff.evidence and _may_be_the_same(left, diff.after_rules or diff):
         return _by_hand(diff)
     if not _is_small(left, diff.target):
         return Remedy("Most of the target would stay as it is: these may be two different models.")
@@ -60,12 +67,13 @@ def remedy(diff: Diff) -> Remedy:
 def _turned_round(diff: Diff) -> Remedy:
     """Say how to compare so that the checkpoint is what could be mended: no file holds the names of a model."""
     file = _like(diff.target)
-    if not file or diff.target.format == "model":
+    if not file or diff.target.format in MODELS:
         return Remedy()
     lead = "The source is a model, whose names no file holds. To mend the checkpoint, compare the other way round."
+    static = _static(diff.source)
     if not diff.source.name:
         return Remedy(lead, python=f"print(ckptnames.diff({file!r}, model))")
-    return Remedy(lead, (f"ckptnames diff {path_in_shell(file)} {path_in_shell(diff.source.name)}",))
+    return Remedy(lead, (f"ckptnames diff {path_in_shell(file)} {path_in_shell(diff.source.name)}{static}",))
 
 
 def _left(diff: Diff) -> _Left:
@@ -80,6 +88,13 @@ def _left(diff: Diff) -> _Left:
 def _is_small(left: _Left, target: Manifest) -> bool:
     kept = [left.missing, left.reshaped]
     return 2 * sum(map(len, kept)) <= len(target) and all(len(_patterns(keys)) <= _MOST_PATTERNS for keys in kept)
+
+
+def _may_be_the_same(left: _Left, diff: Diff) -> bool:
+    """Tell whether a key left over could fill one that is missing."""
+    wanted = {diff.target[key].shape for key in left.missing}
+    had = {diff.source[key].shape for key in left.unexpected}
+    return bool(wanted & had) or (bool(wanted and had) and None in wanted | had)
 
 
 def _patterns(keys: Sequence[str]) -> list[str]:
@@ -97,8 +112,27 @@ def _of_choice(diff: Diff, choice: Choice) -> str:
     return _fix(diff, [f"--rule {in_shell(choice.rule)}"], without_others, word=choice.strip or choice.add)
 
 
+def _undecided(diff: Diff, left: _Left) -> Remedy:
+    """Write down what is known for a person to decide the rest, or leave what is missing to the model."""
+    like = _like(diff.target)
+    if not (like and diff.source.name):
+        return Remedy()
+    rules = in_shell(_rule_file(diff))
+    written = [
+        f"ckptnames infer {path_in_shell(_operand(diff.source))} {path_in_shell(like)} -o {rules}",
+        _fix(diff, [f"--rules {rules}"], []),
+    ]
+    commands = tuple(command for command in written if command)
+    may_stay = all(each.targets for each in diff.ambiguous) and _is_small(left, diff.target)
+    kept = _command_and_line(diff, left) if may_stay else Remedy()
+    if not kept.commands:
+        return Remedy("Write the rules to a file, decide there what is open, and apply it:", commands)
+    lead = "If these are the same weights, write the rules to a file, decide there, and apply it:"
+    return kept._replace(otherwise=lead, other_commands=commands)
+
+
 def _by_hand(diff: Diff) -> Remedy:
-    file = PurePath(diff.source.name or "names").with_suffix(".rules").name
+    file = _rule_file(diff)
     command = _fix(diff, [*_edits(diff.rules), f"--rules {in_shell(file)}"], [])
     return Remedy(
         "If these are the same weights under other names, say which is which in a file\n"
@@ -107,19 +141,26 @@ def _by_hand(diff: Diff) -> Remedy:
     )
 
 
+def _rule_file(diff: Diff) -> str:
+    return PurePath(diff.source.name or "names").with_suffix(".rules").name
+
+
 def _command_and_line(diff: Diff, left: _Left) -> Remedy:
     dropped = [*left.unexpected, *left.unexpected_buffers]
     accepted: list[str] = []
     if _like(diff.target):
         # Without flags the rules are found again, from the target.
-        edits = _edits(diff.rules) if diff.rules is not None and edit_flags(diff.rules) is not None else []
+        is_short = diff.rules is not None and not diff.evidence and edit_flags(diff.rules) is not None
+        edits = _edits(diff.rules) if is_short else []
+        accepted += [f"--accept {caution.code}" for caution in diff.cautions]
         accepted += ["--drop-unexpected"] if dropped else []
         accepted += [f"--allow shape-mismatch={in_shell(pattern)}" for pattern in _patterns(left.reshaped)]
         accepted += [f"--allow unfilled-target={in_shell(pattern)}" for pattern in _patterns(left.missing)]
     else:
         edits = _edits(_and_without(diff.rules, [*dropped, *left.reshaped]))
     command = _fix(diff, edits, accepted) if edits or accepted or diff.rules is not None else ""
-    return Remedy(_lead(left), (command,) if command else (), _python(diff, left))
+    python = _python(diff, left)
+    return Remedy(_lead(diff, left) if command or python else "", (command,) if command else (), python)
 
 
 def _and_without(rules: Rules | None, keys: Sequence[str]) -> Rules:
@@ -128,15 +169,21 @@ def _and_without(rules: Rules | None, keys: Sequence[str]) -> Rules:
     return Rules.parse("\n---\n".join(filter(None, stages)))
 
 
-def _lead(left: _Left) -> str:
+def _lead(diff: Diff, left: _Left) -> str:
     kept = [
         *([counted(len(left.missing), "missing key")] if left.missing else []),
         *([f"{counted(len(left.reshaped), 'key')} of another shape"] if left.reshaped else []),
         *([f"{counted(len(left.missing_buffers), 'buffer')} without weights"] if left.missing_buffers else []),
     ]
     sentences = []
+    if diff.cautions:
+        sentences.append(
+            "Once the caution is checked:" if len(diff.cautions) == 1 else "Once the cautions are checked:"
+        )
     if kept:
-        sentences.append(f"The model keeps its own {' and '.join(kept)}: load with strict=False.")
+        # Even so torch refuses a tensor of another shape, and loads only what the command leaves.
+        what = "\nload the file that this writes" if left.reshaped else " load"
+        sentences.append(f"The model keeps its own {' and '.join(kept)}:{what} with strict=False.")
     if left.unexpected:
         are = "is" if len(left.unexpected) == 1 else "are"
         sentences.append(f"{counted(len(left.unexpected), 'key')} that the target does not have {are} left out.")
@@ -149,8 +196,10 @@ def _python(diff: Diff, left: _Left) -> str:
     rules = str(_and_without(diff.rules, left.unexpected_buffers)).strip()
     if len(rules) <= _LONGEST_ARGUMENT:
         argument = f"rules={rules!r}"
-    elif _like(diff.target) and not left.unexpected_buffers:
+    elif _like(diff.target) and not _static(diff.target) and not left.unexpected_buffers:
         argument = f"like={diff.target.name!r}"
+        if diff.cautions:
+            argument += f", accept={[caution.code for caution in diff.cautions]!r}"
     else:
         return ""
     strict = ", strict=False" if left.missing_buffers else ""
@@ -158,9 +207,14 @@ def _python(diff: Diff, left: _Left) -> str:
 
 
 def _like(target: Manifest) -> str:
-    if not target.name or target.format in _IN_MEMORY:
+    if not target.name or target.format in _IN_MEMORY or target.open:
         return ""
     return f"{target.name}#{target.container}" if target.container != _default(target) else target.name
+
+
+def _static(manifest: Manifest) -> str:
+    """Give the option under which a model is read again, where it was read."""
+    return " --static" if manifest.format == READ and not manifest.name.startswith("git:") else ""
 
 
 def _default(manifest: Manifest) -> str:
@@ -171,9 +225,9 @@ def _fix(diff: Diff, edits: Sequence[str], accepted: Sequence[str], word: str = 
     """Compose the command, or nothing where the source cannot be written again."""
     source = diff.source
     roles = {info.name: info.role for info in source.containers}
-    if not source.name or source.format in (*_IN_MEMORY, "manifest") or roles.get(source.container) == "module":
+    if not source.name or source.format in UNWRITTEN or roles.get(source.container) == "module":
         return ""
-    operand = source.name if source.container == _default(source) else f"{source.name}#{source.container}"
+    operand = _operand(source)
     like = _like(diff.target)
     if not (edits or like):
         return ""
@@ -181,11 +235,15 @@ def _fix(diff: Diff, edits: Sequence[str], accepted: Sequence[str], word: str = 
         "ckptnames fix",
         path_in_shell(operand),
         *edits,
-        *([f"--like {path_in_shell(like)}"] if like else []),
+        *([f"--like {path_in_shell(like)}{_static(diff.target)}"] if like else []),
         *accepted,
         f"-o {path_in_shell(_output(source.name, word))}",
     ]
     return " ".join(parts)
+
+
+def _operand(source: Manifest) -> str:
+    return source.name if source.container == _default(source) else f"{source.name}#{source.container}"
 
 
 def _output(source: str, word: str) -> PurePath:

@@ -17,6 +17,7 @@ from ckptnames.rules.problems import (
     error_of,
     idle_rules,
     open_keys,
+    open_targets,
     shape_mismatches,
     split_siblings,
     unexpected_keys,
@@ -30,6 +31,7 @@ __all__ = ["ALLOWABLE", "Decision", "Plan", "Problem", "plan"]
 ALLOWABLE = (
     "key-collision",
     "open-key",
+    "open-target",
     "shape-mismatch",
     "unfilled-target",
     "split-siblings",
@@ -74,7 +76,8 @@ class Plan:
     decisions: tuple[Decision, ...]
     """One for each source key, in order."""
     mapping: Mapping[str, str]
-    """Target key to source key. Where source keys collide, the first has it."""
+    """Target key to source key; of a target that is not known whole, every name. Where source keys collide, the first
+    has it."""
     problems: tuple[Problem, ...]
     allowed: tuple[Problem, ...] = ()
     """Problems that the caller accepted."""
@@ -83,6 +86,15 @@ class Plan:
     outcome: str = "ready"
     """``ready``; ``blocked`` where a problem is an error; ``nothing-to-do`` where no rule matches anything and the
     target, if there is one, is satisfied as it is."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Every key of the result, and the source key that it comes from; the first, where source keys collide."""
+        names: dict[str, str] = {}
+        for decision in self.decisions:
+            for name in decision.targets:
+                names.setdefault(name, decision.source)
+        return names
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -105,7 +117,7 @@ class Plan:
             if problem.severity == "error":
                 found.setdefault(problem.code, []).append(problem)
         for problems in found.values():
-            yield error_of(problems, self.source, self.target, self.mapping)
+            yield error_of(problems, self.source, self.target, self.names)
 
     def check(self) -> None:
         """Raise the first error, if there is one."""
@@ -178,7 +190,7 @@ class _Draft:
         self.blocking += idle
         self._compare(mapping)
         decisions = tuple(self._decision(key, fates) for key, fates in self.fates.items())
-        self.blocking += self._found(split_siblings(self.source, decisions))[0]
+        self.blocking += self._found(split_siblings(self.source, decisions, self.target))[0]
         self._compare_names(mapping)
         return self._finished(decisions, mapping, idle)
 
@@ -225,8 +237,8 @@ class _Draft:
         self.blocking += stay
         for problem in accepted:
             self._leave_out(mapping, problem.targets[0])
-        if self.drop_unexpected and not self.target.partial:
-            for name in [name for name in mapping if name not in self.target]:
+        if self.drop_unexpected:
+            for name in [name for name in mapping if name not in self.target and not self.target.may_have(name)]:
                 self._leave_out(mapping, name)
 
     def _leave_out(self, mapping: dict[str, str], name: str) -> None:
@@ -244,8 +256,8 @@ class _Draft:
         if not self.source.partial:
             unfilled, carried = unfilled_targets(self.target, mapping, self.excused)
             self._note(unfilled, carried)
-        if not self.target.partial:
-            self._note(*unexpected_keys(self.source, self.target, mapping))
+        self._note(open_targets(self.target), ())
+        self._note(*unexpected_keys(self.source, self.target, mapping))
         self.blocking += self._found(dtype_mismatches(self.source, self.target, mapping))[0]
 
     def _note(self, problems: Iterable[Problem], droppable: Collection[str]) -> None:
@@ -266,9 +278,14 @@ class _Draft:
             rules=self.rules,
             target=self.target,
             decisions=decisions,
-            mapping=mapping,
+            mapping=self._of_target(mapping),
             problems=tuple(problems),
             allowed=tuple(self.allowed),
             droppable=frozenset(self.droppable),
             outcome=outcome,
         )
+
+    def _of_target(self, mapping: dict[str, str]) -> dict[str, str]:
+        if self.target is None or self.target.partial:
+            return mapping
+        return {name: key for name, key in mapping.items() if name in self.target}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple, Protocol
@@ -12,6 +13,7 @@ from ckptnames.errors import (
     KeyCollision,
     KeyTooLong,
     OpenKey,
+    OpenTarget,
     PlanError,
     ShadowedRule,
     ShapeMismatch,
@@ -27,6 +29,8 @@ from ckptnames.rules.slots import quoted
 
 _MOST_COMPARED = 2000
 """Nearest names are looked for among this many."""
+_OTHER_LANGUAGE = re.compile(r"(?<!\*)\*(?!\*)|[\\^$(]")
+"""Signs of shell patterns and regular expressions, which mean themselves in a rule."""
 _MOST_COVERING = 3
 """Problems in more modules than this are not accepted in passing."""
 
@@ -181,11 +185,17 @@ def unfilled_targets(
     ], droppable
 
 
+def open_targets(target: Manifest) -> Iterator[Problem]:
+    """Find the parts of a target of which the keys are not known: whether they are filled, nobody can tell."""
+    for part in target.open:
+        yield Problem("open-target", "error", str(part), targets=(part.pattern,))
+
+
 def unexpected_keys(source: Manifest, target: Manifest, mapping: Mapping[str, str]) -> tuple[list[Problem], list[str]]:
     """Find names that the target does not have, and apart from them those of tensors that carry no weights."""
     problems, droppable = [], []
     for name, key in mapping.items():
-        if name in target:
+        if name in target or target.may_have(name):
             continue
         if is_droppable(key, source[key], source):
             droppable.append(name)
@@ -194,8 +204,11 @@ def unexpected_keys(source: Manifest, target: Manifest, mapping: Mapping[str, st
     return problems, droppable
 
 
-def split_siblings(source: Manifest, decisions: Sequence[Decided]) -> Iterator[Problem]:
-    """Find tensors that move without the companions that give them meaning, or the reverse."""
+def split_siblings(source: Manifest, decisions: Sequence[Decided], target: Manifest | None) -> Iterator[Problem]:
+    """Find tensors that move without the companions that give them meaning, or the reverse.
+
+    Where the target has both beside each other, the companion may have another name there.
+    """
     if source.partial:
         return
     found = list(companions(source))
@@ -207,9 +220,16 @@ def split_siblings(source: Manifest, decisions: Sequence[Decided]) -> Iterator[P
         expected = tuple(companion.under(name) for name in owner.targets)
         if set(expected) == set(other.targets) or any(f.is_open for f in (*owner.fates, *other.fates)):
             continue
+        if target is not None and _stand_together(owner.targets, other.targets, target):
+            continue
         message = f"'{companion.owner}' would part from '{companion.key}', which gives it meaning"
         where = owner.fates[0].where, other.fates[0].where
         yield Problem("split-siblings", "error", message, (companion.owner, companion.key), expected, where)
+
+
+def _stand_together(owners: Sequence[str], others: Sequence[str], target: Manifest) -> bool:
+    modules = [{name.rpartition(".")[0] for name in names} for names in (owners, others)]
+    return bool(owners) and modules[0] == modules[1] and all(name in target for name in (*owners, *others))
 
 
 # Errors
@@ -227,8 +247,11 @@ def error_of(
         return KeyCollision(first.targets[0], claims, len(problems) - 1, leave_out)
     if first.code == "open-key":
         return OpenKey([(problem.keys[0], problem.where[0]) for problem in problems])
+    if first.code == "open-target":
+        assert target is not None
+        return OpenTarget([str(part) for part in target.open], target.name or "TARGET")
     if first.code == "unmatched-rule":
-        return UnmatchedRule([(p.where[0], p.rule, nearest_key(p.rule, source)) for p in problems])
+        return UnmatchedRule([(p.where[0], p.rule, why_unmatched(p.rule, source)) for p in problems])
     if first.code == "shadowed-rule":
         return ShadowedRule([(problem.where[0], problem.rule, problem.where[1:]) for problem in problems])
     if first.code == "shape-mismatch":
@@ -258,13 +281,31 @@ def _filling(name: str, source: Manifest, target: Manifest, mapping: Mapping[str
     return f"{quoted(near)} -> {quoted(name)}" if near else ""
 
 
-def nearest_key(rule: str, keys: Mapping[str, object]) -> str:
-    """Give the key that is spelled most like the left side of a rule, if one is.
+def why_unmatched(rule: str, keys: Mapping[str, object]) -> str:
+    """Say what may be wrong with a rule that matches no key: its language, or its spelling; empty where nothing shows.
 
-    >>> nearest_key("modul.fc.bias -> fc.bias", {"module.fc.bias": 0})
-    'module.fc.bias'
+    >>> why_unmatched("modul.** -> **", {"module.fc.bias": 0})
+    'nearest key: module.fc.bias'
+    >>> why_unmatched("fc.* -> head.*", {"fc.bias": 0})
+    'signs mean themselves: {p} is any one segment, ** any number'
     """
-    return _nearest(rule.split(" -> ")[0].replace("**", ""), list(keys))
+    left = rule.split(" -> ")[0]
+    if _OTHER_LANGUAGE.search(left):
+        return "signs mean themselves: {p} is any one segment, ** any number"
+    near = _nearest_key(left, keys)
+    return near and f"nearest key: {near}"
+
+
+def _nearest_key(pattern: str, keys: Mapping[str, object]) -> str:
+    """Give the key that is spelled most like a pattern, or that begins most like what stands before ``**``."""
+    prefix = pattern.removesuffix(".**")
+    if prefix == pattern or "**" in prefix:
+        return _nearest(pattern.replace("**", ""), list(keys))
+    n_segments = prefix.count(".") + 1
+    begins: dict[str, str] = {}
+    for key in keys:
+        begins.setdefault(".".join(key.split(".", n_segments)[:n_segments]), key)
+    return begins.get(_nearest(prefix, list(begins)), "")
 
 
 def _nearest(name: str, keys: Sequence[str]) -> str:

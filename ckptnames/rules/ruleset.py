@@ -26,9 +26,10 @@ class Stage:
         self.rules = tuple(rules)
         self.name = name
         self._plain: dict[str, list[int]] = {}
-        self._by_segment: dict[str, list[tuple[int, str]]] = {}
-        """The rules whose pattern has this segment, each under its rarest, with text that the key must hold."""
-        self._others: list[tuple[int, str]] = []
+        self._by_segment: dict[str, list[tuple[int, str, str]]] = {}
+        """The rules whose pattern has this segment, each under its rarest, with text that the key must hold and with
+        text that it must end with."""
+        self._others: list[tuple[int, str, str]] = []
         n_rules = Counter(segment for rule in self.rules for segment in _literal_segments(rule))
         for n, rule in enumerate(self.rules):
             if rule.source.literal is not None:
@@ -36,7 +37,7 @@ class Stage:
                 continue
             rarest = min(_literal_segments(rule), key=n_rules.__getitem__, default=None)
             found = self._others if rarest is None else self._by_segment.setdefault(rarest, [])
-            found.append((n, _longest_literal(rule)))
+            found.append((n, _longest_literal(rule), _last_literal(rule)))
 
     def decide(self, key: str) -> tuple[Rule, tuple[str, ...]] | None:
         """Give the rule that decides the key and what it becomes; ``None`` where it passes through."""
@@ -48,14 +49,14 @@ class Stage:
 
     def candidates(self, key: str) -> list[Rule]:
         """Give the rules in their order, without most of those whose literal text is not in the key."""
-        found = [n for n, text in self._others if text in key]
+        found = [n for n, text, end in self._others if text in key and key.endswith(end)]
         if key in self._plain:
             found += self._plain[key]
         by_segment = self._by_segment
         if by_segment:
             for segment in {*key.split(".")}:
                 if segment in by_segment:
-                    found += [n for n, text in by_segment[segment] if text in key]
+                    found += [n for n, text, end in by_segment[segment] if text in key and key.endswith(end)]
         rules = self.rules
         return [rules[n] for n in sorted(found)]
 
@@ -76,6 +77,11 @@ def _literal_segments(rule: Rule) -> list[str]:
 def _longest_literal(rule: Rule) -> str:
     # `**` takes a dot beside it with it where it is empty.
     return max((item.text.strip(".") for item in rule.source.items if isinstance(item, Literal)), key=len, default="")
+
+
+def _last_literal(rule: Rule) -> str:
+    last = rule.source.segments[-1]
+    return last if isinstance(last, str) else ""
 
 
 class Step(NamedTuple):

@@ -119,11 +119,11 @@ def test_dtypes_are_differences(run: Run) -> None:
 
 def test_json(run: Run) -> None:
     torch.save({"module.a": torch.zeros(2), "module.b": torch.zeros(3)}, "a.pt")
-    torch.save({"a": torch.zeros(2), "b": torch.zeros(4)}, "b.pt")
+    torch.save({"c": torch.zeros(5), "d": torch.zeros(4)}, "b.pt")
     result = run("diff", "a.pt", "b.pt", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {
-        "missing": ["a", "b"],
+        "missing": ["c", "d"],
         "unexpected": ["module.a", "module.b"],
         "shape_mismatch": [],
         "dtype_mismatch": [],
@@ -158,6 +158,16 @@ def test_the_container_that_fits_the_target_is_taken(run: Run) -> None:
     net().load_state_dict(torch.load(args[-1], weights_only=True)["generator"])
 
 
+def test_copies_beside_the_one_that_is_taken_are_named(run: Run) -> None:
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"params": [0]}]}
+    copies = {f"net_{n}": net().state_dict() for n in range(5)}
+    torch.save({"model": net().state_dict(), "model_ema": net().state_dict(), "optim": optimizer, **copies}, "a.pt")
+    torch.save(net().state_dict(), "b.pt")
+    source, *beside, target = run("diff", "a.pt", "b.pt").stdout.partition("\n\n")[0].splitlines()
+    assert (source, target) == ("source  a.pt#model  9 keys", "target  b.pt  9 keys")
+    assert beside == [*(f"  beside it: #net_{n}, 9 keys" for n in range(4)), "  … and 2 more containers"]
+
+
 @pytest.mark.parametrize("mangle", [str, lambda text: text.replace("\t", "    ").replace('", "', '",\n"')])
 def test_torchs_own_message_explains(run: Run, mangle: Callable[[str], str]) -> None:
     state = nn.DataParallel(net(10)).state_dict()
@@ -173,6 +183,44 @@ def test_torchs_own_message_explains(run: Run, mangle: Callable[[str], str]) -> 
     net(10).load_state_dict(torch.load(args[-1], weights_only=True))
     piped = run("diff", "a.pt", "--error", "-", input=mangle(str(caught.value)))
     assert "strip `module.`" in piped.stdout
+
+
+def complaint(model: nn.Module, state: dict[str, object]) -> str:
+    with pytest.raises(RuntimeError) as caught:
+        model.load_state_dict(state)
+    return str(caught.value)
+
+
+def test_the_container_that_torchs_message_speaks_of_is_taken(run: Run) -> None:
+    larger = nn.Sequential(*(nn.Linear(7, 7) for _ in range(9))).state_dict()
+    wrapped = nn.DataParallel(net()).state_dict()
+    torch.save({"discriminator": larger, "generator": wrapped}, "gan.pt")
+    for message in (complaint(net(), wrapped), complaint(net(), wrapped)[:400]):
+        Path("error.txt").write_text(message)
+        result = run("diff", "gan.pt", "--error", "error.txt")
+        assert result.stdout.startswith("source  gan.pt#generator  9 keys\n")
+        assert "9 of 9 keys: strip `module.`" in result.stdout
+    named = run("diff", "gan.pt#discriminator", "--error", "error.txt")
+    assert named.stdout.startswith("source  gan.pt#discriminator  18 keys\n")
+
+
+def test_a_whole_file_that_was_loaded_for_its_weights_is_told(run: Run) -> None:
+    larger = nn.Sequential(*(nn.Linear(7, 7) for _ in range(9))).state_dict()
+    checkpoint = {"epoch": 3, "discriminator": larger, "generator": net().state_dict()}
+    torch.save(checkpoint, "gan.pt")
+    Path("error.txt").write_text(complaint(net(), checkpoint))
+    result = run("diff", "gan.pt", "--error", "error.txt")
+    assert result.stdout.startswith("source  gan.pt#generator  9 keys\n")
+    assert "Nothing differs: 9 keys" in result.stdout
+    assert "They stand inside 'generator': load checkpoint['generator'].\n" in result.stdout
+    net().load_state_dict(torch.load("gan.pt")["generator"])
+
+
+def test_the_message_itself_may_stand_for_its_file(run: Run) -> None:
+    state = nn.DataParallel(net()).state_dict()
+    torch.save(state, "a.pt")
+    result = run("diff", "a.pt", "--error", complaint(net(), state))
+    assert "9 of 9 keys: strip `module.`" in result.stdout
 
 
 def test_a_size_mismatch_in_torchs_message(run: Run) -> None:
@@ -191,6 +239,7 @@ def test_a_size_mismatch_in_torchs_message(run: Run) -> None:
     [
         (["a.pt", "nowhere.pt"], "no-such-path"),
         (["a.pt", "--error", "a.pt"], "not-a-torch-error"),
+        (["a.pt", "--error", "nowhere.txt"], "no-such-path"),
         (["a.pt#nothing", "a.pt"], "no-such-container"),
     ],
 )

@@ -369,7 +369,7 @@ def test_also_of_what_is_not_there_exits_2_and_writes_nothing(run: Run) -> None:
 def test_cautions_are_accepted_by_their_names(run: Run) -> None:
     torch.save(state(p=2), "x.pt")
     result = run("fix", "x.pt", "--rule", "p -> q", "--accept", "transposed", "-o", "y.pt")
-    assert (result.exit_code, result.stderr.partition(":")[0]) == (2, "error[bad-usage]")
+    assert (result.exit_code, result.stderr.partition(":")[0]) == (2, "error[cannot-accept]")
     assert "transposed" in result.stderr
     assert not Path("y.pt").exists()
 

@@ -68,6 +68,33 @@ def test_predict() -> None:
     )
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_infer(name: str) -> None:
+    for target in ("model.json", "five_classes.json", "wrapped.json"):
+        assert run("infer", name, target)[0] in (0, 1, 2)
+
+
+def test_infer_with_all_that_it_can_say() -> None:
+    manifests = {
+        "source.json": {
+            "stem.weight": [3, 4],
+            "a.weight": [5, 5],
+            "b.weight": [5, 5],
+            "l.query_key_value.weight": [6, 2],
+        },
+        "target.json": {"first.weight": [3, 4], "c.weight": [5, 5], "d.weight": [5, 5], "l.c_attn.weight": [6, 2]},
+    }
+    for path, shapes in manifests.items():
+        tensors = {key: {"dtype": "F32", "shape": shape} for key, shape in shapes.items()}
+        Path(path).write_text(json.dumps({"tensors": tensors}))
+    code, found = run("infer", "source.json", "target.json")
+    assert isinstance(found, dict)
+    assert (code, found["complete"]) == (1, False)
+    assert found["mapping"] == {"first.weight": "stem.weight", "l.c_attn.weight": "l.query_key_value.weight"}
+    assert [caution["code"] for caution in found["cautions"]] == ["fused-layout"]
+    assert [each["targets"] for each in found["ambiguous"]] == [["c.weight", "d.weight"]]
+
+
 def test_diff_says_why_there_are_no_rules() -> None:
     _, found = run("diff", "fsdp.pt", "model.json")
     assert isinstance(found, dict)

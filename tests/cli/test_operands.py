@@ -39,7 +39,7 @@ class TestKinds:
         [
             ("s3://bucket/model.py:Net", "operand-not-supported"),
             ("hf://org/model", "operand-not-supported"),
-            ("git:v1.0:models/net.py:Net", "operand-not-supported"),
+            ("git:v1.0:models/net.py:Net", "no-repository"),
             ("net.py:Net", "no-such-path"),
             ("models/net.py:Net(depth=3)", "no-such-path"),
             ("/abs/net.py:Net", "no-such-path"),

@@ -29,6 +29,18 @@ def a_git_lfs_pointer() -> None:
     ckptnames.read("my repo/model.safetensors")
 
 
+@raises(errors.GitAnnexPointer)
+def a_git_annex_pointer() -> None:
+    """
+    error[not-a-checkpoint]: this is a git-annex pointer of 52 bytes, not the file of 438,007,537 bytes that it stands for
+      --> my repo/model.pt
+      help: get the file that is meant: git -C 'my repo' annex get model.pt
+    """
+    Path("my repo").mkdir()
+    Path("my repo/model.pt").write_text("/annex/objects/MD5E-s438007537--d41d8cd98f00b204.pt\n")
+    ckptnames.read("my repo/model.pt")
+
+
 @raises(errors.HtmlPage)
 def a_web_page() -> None:
     """

@@ -61,8 +61,8 @@ def names_that_no_wrapper_explains() -> None:
       unexpected   fc{1-3}.w
       help: the names suggest these rules: rules='fc{i:d}.w -> layer{i}.w'. Nothing was loaded
     """
-    save_file({key: torch.zeros(n + 1) for n, key in enumerate(("fc1.w", "fc2.w", "fc3.w"))}, "old.safetensors")
-    model = nn.ModuleDict({f"layer{n}": nn.ParameterDict({"w": torch.zeros(n)}) for n in (1, 2, 3)})
+    save_file({key: torch.zeros(n + 1, 2) for n, key in enumerate(("fc1.w", "fc2.w", "fc3.w"))}, "old.safetensors")
+    model = nn.ModuleDict({f"layer{n}": nn.ParameterDict({"w": torch.zeros(n, 2)}) for n in (1, 2, 3)})
     ckptnames.load(model, "old.safetensors")
 
 
@@ -172,10 +172,9 @@ def a_norm_in_the_model_only() -> None:
 @raises(errors.UnacceptedCaution)
 def rows_that_may_stand_in_another_order() -> None:
     """
-    error[unaccepted-caution]: names and shapes fit, and the values may not: queries and keys of rotary attention: one side's names are those of Meta's or torchtune's code, which pairs neighbouring numbers of a head, the other's are not; where it pairs the two halves, the rows of each head have to be permuted
-      rotary-layout: layers.0.self_attn.k_proj.weight
-      rotary-layout: layers.0.self_attn.q_proj.weight
-      help: once you know that the layout is the same: accept=['rotary-layout']. Nothing was loaded
+    error[unchecked-caution]: [rotary-layout] 2 keys: queries and keys of rotary attention: one side's names are those of Meta's or torchtune's code, which pairs neighbouring numbers of a head, the other's are not; where it pairs the two halves, the rows of each head have to be permuted
+      layers.0.self_attn.{k,q}_proj.weight
+      help: where a rename is enough, say so: accept=['rotary-layout']. Nothing was loaded
     """
     ckptnames.load(
         nn.ModuleDict({"layers": nn.ModuleList([nn.ModuleDict({"self_attn": Attention("q_proj", "k_proj")})])}),

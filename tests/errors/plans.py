@@ -77,6 +77,19 @@ def a_rule_with_a_typo() -> None:
     command("fix", "model.pt", "--rule", "encoder.** -> enc.**", "--rule", "decodr.** -> dec.**", *OUT)
 
 
+@raises(errors.UnmatchedRule)
+def a_rule_in_the_language_of_a_shell() -> None:
+    """
+    error[unmatched-rule]: 2 rules match no key
+      --rule:2   fc.* -> head.*          signs mean themselves: {p} is any one segment, ** any number
+      --rule:3   ^fc\\.(.*)$ -> head.\\1   signs mean themselves: {p} is any one segment, ** any number
+      help: correct --rule:2, or end it with ` ?` if it may match nothing. Nothing was written
+    """
+    save("model.pt", "encoder.w", "fc.w")
+    globs = ["--rule", "fc.* -> head.*", "--rule", r"^fc\.(.*)$ -> head.\1"]
+    command("fix", "model.pt", "--rule", "encoder.** -> enc.**", *globs, *OUT)
+
+
 @raises(errors.ShadowedRule)
 def a_rule_that_comes_too_late() -> None:
     """
@@ -123,9 +136,9 @@ def a_weight_under_another_name() -> None:
       fc_.w
       help: say what fills it, perhaps with --rule 'fc.w -> fc_.w'. Nothing was written
     """
-    save("model.pt", "conv.w", "bn.w", "fc.w")
+    save("model.pt", "old.w", "bn.w", "fc.w")
     manifest("model.json", **{"conv.w": [2], "bn.w": [2], "fc_.w": [2]})
-    command("fix", "model.pt", "--like", "model.json", *OUT)
+    command("fix", "model.pt", "--rule", "old.w -> conv.w", "--like", "model.json", *OUT)
 
 
 @raises(errors.UnfilledTarget)
@@ -219,6 +232,56 @@ def flat_parameters() -> None:
     save("fsdp.pt", "_fsdp_wrapped_module._flat_param")
     manifest("model.json", **{"a.w": [1], "b.w": [1]})
     command("fix", "fsdp.pt", "--like", "model.json", *OUT)
+
+
+@raises(errors.UndecidedKeys)
+def keys_that_fit_equally_well() -> None:
+    """
+    error[ambiguous-inference]: 2 keys could be filled in several ways: of equal shapes, and nothing in their names tells which is which
+      a.** -> c.**
+      b.** -> c.**
+      help: `ckptnames infer SOURCE TARGET -o names.rules` writes down what is known: decide the lines that end in `!open`, and give the file as --rules
+    """
+    square = torch.zeros(5, 5)
+    manifest("new.json", **{"first.weight": [3, 4], "c.weight": [5, 5], "d.weight": [5, 5]})
+    remap({"stem.weight": torch.zeros(3, 4), "a.weight": square, "b.weight": square}, like="new.json")
+
+
+_GPT = {"qkv_proj.weight": [12, 4], "out_proj.weight": [4, 4]}
+
+
+@raises(errors.UncheckedCaution)
+def a_caution_that_was_not_checked() -> None:
+    """
+    error[unchecked-caution]: [fused-layout] 2 keys: fused queries, keys and values: `query_key_value` mostly holds them head by head, other names one matrix after the other; the rows may have to be put in another order
+      h.{0,1}.attn.qkv_proj.weight
+      help: where a rename is enough, say so with --accept fused-layout
+    """
+    fused, out = torch.zeros(12, 4), torch.zeros(4, 4)
+    names = {"attention.query_key_value.weight": fused, "attention.dense.weight": out}
+    manifest("gpt.json", **{f"h.{i}.attn.{k}": s for i in (0, 1) for k, s in _GPT.items()})
+    remap({f"layers.{i}.{name}": tensor for i in (0, 1) for name, tensor in names.items()}, like="gpt.json")
+
+
+@raises(errors.TransposedWeights)
+def weights_the_other_way_round() -> None:
+    """
+    error[transposed-weights]: the source holds weights transposed, as layers like GPT-2's Conv1D do: 12 of 24 keys; 3 of them are square, and would load without a word
+      --> conv1d.pt
+      h.0.c_attn.weight
+      h.0.c_proj.weight
+      h.0.c_fc.weight
+      h.0.c_out.weight
+      h.1.c_attn.weight
+      … and 7 more
+      help: transpose these with `.t()` in Python, and rename the rest. Nothing was written
+    """
+    layers = {"c_attn": (4, 12), "c_proj": (4, 4), "c_fc": (4, 16), "c_out": (16, 4)}
+    state = {f"h.{i}.{name}.weight": torch.zeros(shape) for i in range(3) for name, shape in layers.items()}
+    state |= {key.replace("weight", "bias"): torch.zeros(weight.shape[1]) for key, weight in state.items()}
+    torch.save(state, "conv1d.pt")
+    manifest("linear.json", **{key: list(tensor.shape)[::-1] for key, tensor in state.items()})
+    command("fix", "conv1d.pt", "--like", "linear.json", *OUT)
 
 
 @raises(errors.ZeroPlaceholders)

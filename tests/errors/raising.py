@@ -38,7 +38,10 @@ SUBJECTS = (
     "plans",
     "models",
     "building",
+    "distributed",
+    "tables",
     "loading",
+    "sources",
 )
 
 

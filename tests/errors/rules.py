@@ -119,11 +119,21 @@ def rules_that_lose_something() -> None:
     Rules.parse("a.** -> b.**\n{p}.num_batches_tracked -> !drop", name="llama.rules").inverse()
 
 
+@raises(errors.CannotAccept)
+def a_caution_that_there_is_not() -> None:
+    """
+    error[cannot-accept]: there is no caution called 'transposed'
+      help: name one of these: rotary-layout, fused-layout, gate-order, scale-shift-order, patch-order, bare-weight. Nothing was written
+    """
+    save("model.pt", "module.w")
+    command("fix", "model.pt", "--strip", "module", "--accept", "transposed", "-o", "out.pt")
+
+
 @raises(errors.CannotAllow)
 def a_problem_that_is_none() -> None:
     """
     error[cannot-allow]: 'unmatched-rule' is not a problem that can be allowed
-      help: name one of these: key-collision, open-key, shape-mismatch, unfilled-target, split-siblings, unexpected-key, dtype-mismatch. Nothing was written
+      help: name one of these: key-collision, open-key, open-target, shape-mismatch, unfilled-target, split-siblings, unexpected-key, dtype-mismatch. Nothing was written
     """
     save("model.pt", "w")
     command("fix", "model.pt", "--rule", "w -> v", "--allow", "unmatched-rule=**", "-o", "out.pt")

@@ -103,7 +103,7 @@ def test_every_class_that_is_raised_has_a_case() -> None:
     assert with_cases - raised == BY_CODE
 
 
-BY_CODE = {"FlatParameters", "ZeroPlaceholders", "QuantisedWeights"}
+BY_CODE = {"FlatParameters", "ZeroPlaceholders", "QuantisedWeights", "TransposedWeights"}
 """Classes that no module names: `CannotRename.by_code` finds them."""
 
 

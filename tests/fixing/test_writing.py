@@ -46,17 +46,19 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-FORMS: dict[str, Callable[[Path], Any]] = {
-    "x.pt": lambda path: torch.save({"model": WEIGHTS, "epoch": 3}, path),
-    "x.ckpt": lambda path: torch.save(WEIGHTS, path, _use_new_zipfile_serialization=False),
-    "x.safetensors": lambda path: save_file(WEIGHTS, path),
+Weights = Mapping[str, torch.Tensor]
+
+SAVED: dict[str, Callable[[Weights, Path], Any]] = {
+    ".pt": lambda weights, path: torch.save({"model": weights, "epoch": 3}, path),
+    ".ckpt": lambda weights, path: torch.save(weights, path, _use_new_zipfile_serialization=False),
+    ".safetensors": lambda weights, path: save_file(dict(weights), path),
 }
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=SAVED)
 def source(request: pytest.FixtureRequest) -> Path:
-    path = Path(request.param)
-    FORMS[request.param](path)
+    path = Path(f"x{request.param}")
+    SAVED[request.param](WEIGHTS, path)
     return path
 
 
@@ -155,7 +157,7 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(safe: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "extension"),
-    [("x.pt", ".safetensors"), ("x.ckpt", ".npz"), ("x.safetensors", ".bin")],
+    [(".pt", ".safetensors"), (".ckpt", ".npz"), (".safetensors", ".bin")],
     indirect=["source"],
 )
 def test_a_name_that_promises_another_format_is_refused(source: Path, extension: str) -> None:
@@ -305,6 +307,29 @@ def test_a_file_longer_than_the_process_may_write(source: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error[cannot-write]: ")
     assert contents() == before
+
+
+MEASURED = """
+import sys
+from ckptnames.cli.main import main
+status = main(sys.argv[1:])
+with open("/proc/self/status") as file:  # getrusage would count what the process was started from
+    print(next(line.split()[1] for line in file if line.startswith("VmHWM:")))
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extension", [".pt", ".ckpt", ".safetensors"])
+def test_memory_does_not_grow_with_the_file(extension: str) -> None:
+    source = Path(f"big{extension}")
+    SAVED[extension]({f"m.{n}": torch.zeros(25_000_000) for n in range(3)}, source)
+    assert source.stat().st_size > 300_000_000
+    command = [sys.executable, "-c", MEASURED, "fix", str(source), "-o", str(out_of(source)), "--strip", "m"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert names_of(out_of(source)) == ["0", "1", "2"]
+    assert int(done.stdout.split()[-1]) * 1024 < 150_000_000
 
 
 KILLED = """
@@ -568,7 +593,7 @@ def test_offsets_of_a_header_that_are_composed_wrong_are_found(safe: Path, monke
         ckptnames.fix(safe, "out.safetensors", rules=STRIP)
 
 
-@pytest.mark.parametrize("source", ["x.pt"], indirect=True)
+@pytest.mark.parametrize("source", [".pt"], indirect=True)
 def test_records_of_an_archive_that_are_composed_wrong_are_found(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = zip_edit._Archive.central
 
@@ -593,7 +618,7 @@ def test_records_of_an_archive_that_are_composed_wrong_are_found(source: Path, m
                 ckptnames.fix(source, "out.pt", rules=STRIP)
 
 
-@pytest.mark.parametrize("source", ["x.ckpt"], indirect=True)
+@pytest.mark.parametrize("source", [".ckpt"], indirect=True)
 def test_storages_that_are_copied_from_the_wrong_place_are_found(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ckptnames.formats import torch_legacy
 

@@ -26,7 +26,15 @@ from torch import nn
 
 import ckptnames
 from ckptnames.cli.main import cli
-from ckptnames.errors import CannotRead, CkptnamesError, GitLfsPointer, HtmlPage, NoSuchPath, SpecialFile
+from ckptnames.errors import (
+    CannotRead,
+    CkptnamesError,
+    GitAnnexPointer,
+    GitLfsPointer,
+    HtmlPage,
+    NoSuchPath,
+    SpecialFile,
+)
 from tests.formats.making import Called, pickled
 
 TENSORS = {"a": torch.ones(2, 3)}
@@ -157,6 +165,22 @@ def test_a_pointer_says_how_to_get_the_file(tmp_path: Path) -> None:
     assert (error.meant, "lfs pull" in error.help) == (438007537, True)
     path.write_bytes(POINTER.replace(b"size 438007537\n", b""))
     assert refused(path).meant is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        (b"/annex/objects/MD5E-s1234567--d41d8cd98f00b204.pt\n", 1234567),
+        (b"../.git/annex/objects/f8/7X/SHA256E-s9--ab.pt/SHA256E-s9--ab.pt", 9),
+        (b"/annex/objects/URL--http&c%%host%model.pt\n", None),
+    ],
+)
+def test_what_git_annex_leaves_in_the_place_of_a_file(text: bytes, meant: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(text)
+    error = refused(path)
+    assert (type(error), error.meant) == (GitAnnexPointer, meant)
+    assert error.help.endswith(f"git -C {tmp_path} annex get model.pt")
 
 
 # Other formats of torch

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptnames.errors import MalformedPickle, UneditablePickle
 from ckptnames.formats.pickle_edit import edit
 from ckptnames.formats.pickle_machine import run
+from tests.effort import examples
 
 Plan = dict[str, Sequence[str]]
 
@@ -147,7 +148,7 @@ def plans(draw: st.DrawFn, keys: list[str], sizes: st.SearchStrategy[int]) -> Pl
 
 
 @given(st.data(), objects(), PROTOCOLS, PICKLERS)
-@settings(max_examples=200)
+@examples(4)
 def test_unpickling_an_edited_pickle_gives_the_edited_object(
     draws: st.DataObject, value: Any, protocol: int, dumps: Callable[[Any, int], bytes]
 ) -> None:
@@ -159,7 +160,7 @@ def test_unpickling_an_edited_pickle_gives_the_edited_object(
 
 
 @given(st.data(), objects(cycles=True), PROTOCOLS, PICKLERS)
-@settings(max_examples=200)
+@examples(4)
 def test_an_object_that_contains_itself_is_edited_right_or_refused(
     draws: st.DataObject, value: Any, protocol: int, dumps: Callable[[Any, int], bytes]
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file, save_model
@@ -17,6 +17,7 @@ from safetensors.torch import save_file, save_model
 import ckptnames
 from ckptnames.errors import CkptnamesError, CutShort, Hole, Overlap, TrailingBytes, WrongByteCount
 from ckptnames.formats.safetensors_header import BITS
+from tests.effort import examples
 from tests.formats.making import entry, safetensors_bytes
 
 Described = dict[str, tuple[str, tuple[int, ...]]]
@@ -254,7 +255,7 @@ def files(draw: st.DrawFn) -> bytes:
     return safetensors_bytes({name: header[name] for name in order}, payload)
 
 
-@settings(max_examples=300)
+@examples(6)
 @given(content=files())
 def test_agrees_with_the_library_on_files_that_are_nearly_right(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

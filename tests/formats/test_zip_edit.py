@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.serialization import config
 
@@ -20,6 +20,7 @@ from ckptnames.errors import CorruptZip
 from ckptnames.formats.pieces import Slice
 from ckptnames.formats.zip_directory import Directory, read_directory
 from ckptnames.formats.zip_edit import rewritten
+from tests.effort import examples
 from tests.formats.assembling import assemble
 
 Records = dict[str, bytes]
@@ -149,7 +150,7 @@ def archives(draw: st.DrawFn) -> bytes:
 
 
 @given(archives(), st.binary(max_size=200), st.sets(st.integers(1, 6)), st.sampled_from([1, 16, 64, 4096]))
-@settings(max_examples=150)
+@examples(3)
 def test_any_archive_comes_out_with_its_other_records(
     tmp_path_factory: pytest.TempPathFactory, archive: bytes, content: bytes, drops: set[int], alignment: int
 ) -> None:

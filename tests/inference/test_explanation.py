@@ -85,9 +85,11 @@ WRAPPED: dict[str, Callable[[Net], nn.Module]] = {
     "any attribute": lambda net: Holder("backbone", net),
     "attribute of compile": lambda net: Holder("model", compiled(net)),
     "attribute of dp of compiled blocks": lambda net: Holder("net", dp(compiled_blocks(net))),
+    "copy of weights": lambda net: Holder("ema_model", net),
     "forward module": lambda net: Holder("_forward_module", Holder("model", net)),
     "peft": lambda net: Holder("base_model", Holder("model", net)),
     "sentence transformers": lambda net: nn.Sequential(Holder("auto_model", net)),
+    "all of them": lambda net: Holder("_forward_module", dp(Holder("model", dp(compiled(net))))),
 }
 
 

@@ -192,15 +192,18 @@ def test_without_torch_the_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['torch'] = None; from ckptnames.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
-    for verb in (["predict"], ["ls"], ["diff", "model.py:Net"], ["predict", "--json"]):
-        ran = subprocess.run(
-            [sys.executable, "-c", script, *verb, "model.py:Net(3)"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, *arguments]
+        path = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ran = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
         assert ran.returncode == 2, ran.stderr
+        return ran
+
+    # Before that, what torch would not mend.
+    assert run("predict", "modle.py:Net").stderr.startswith("error[no-such-path]: 'modle.py' does not exist\n")
+    for verb in (["predict"], ["ls"], ["diff", "model.py:Net"], ["predict", "--json"]):
+        ran = run(*verb, "model.py:Net(3)")
         if "--json" in verb:
             assert '"code": "torch-missing"' in ran.stdout
         else:

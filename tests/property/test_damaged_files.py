@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -24,9 +24,9 @@ import ckptnames
 from ckptnames.cli.main import main
 from ckptnames.errors import CkptnamesError
 from ckptnames.manifest import Manifest
+from tests.effort import examples
 
 TENSORS = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2), "n": torch.tensor(3), "half": torch.ones(4).half()}
-EXAMPLES = 2 * settings().max_examples
 SECONDS = 30.0
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_read_or_refused(write: Callable[[Path], None], folder
     assert looked_at(path) is not None
     outcomes = set()
 
-    @settings(max_examples=EXAMPLES)
+    @examples(2)
     @given(damage=st.lists(damages(), min_size=1, max_size=2))
     def check(damage: list[Callable[[bytes], bytes]]) -> None:
         damaged = content
@@ -190,7 +190,7 @@ def test_every_length_of_a_file_cut_short_is_refused(write: Callable[[Path], Non
     assert json.dumps(sorted(ckptnames.read(path))) == whole
 
 
-@settings(max_examples=EXAMPLES)
+@examples(2)
 @given(
     content=st.binary(max_size=80),
     start=st.sampled_from([b"", b"PK\3\4", b"\x80\x02", b"\x80\x04\x95", b'{"', b"\x1f\x8b"]),

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import ckptnames
 from ckptnames.report.ls import ls_json
+from tests.effort import examples
 
 Tensors = dict[str, torch.Tensor]
 
@@ -94,7 +95,7 @@ FORMATS = [
 ]
 
 
-@settings(max_examples=30)
+@examples(1)
 @given(values=tensors)
 def test_every_format_says_the_same(tmp_path_factory: pytest.TempPathFactory, values: Tensors) -> None:
     folder = tmp_path_factory.mktemp("formats")

@@ -14,6 +14,7 @@ from ckptnames.errors import CkptnamesError, KeyTooLong, NotInvertible
 from ckptnames.rules import Pattern, Rule, Rules, plan
 from ckptnames.rules.arithmetic import UNBOUNDED, evaluate, parse_expression, solve
 from ckptnames.rules.slots import Choice, Digits, Item, Literal, Members, Stars, Text, quoted
+from tests.effort import examples
 from tests.property.strategies import (
     exchanges,
     key_sets,
@@ -121,7 +122,7 @@ def _backtrack(
 class TestMatching:
     """A pattern matches the whole key; slots leftmost shortest, choices longest first, ``**`` shortest first."""
 
-    @settings(max_examples=400)
+    @examples(8)
     @given(small_patterns(), plain_keys)
     def test_agrees_with_brute_force(self, pattern: Pattern, key: str) -> None:
         found = pattern.match(key)
@@ -206,7 +207,7 @@ class TestTime:
 class TestInverse:
     """``inverse(rules(k)) == k`` for each key, or an error that names a line."""
 
-    @settings(max_examples=300)
+    @examples(6)
     @given(working_rules, key_sets)
     def test_on_given_keys(self, found: Rules, keys: list[str]) -> None:
         try:
@@ -217,7 +218,7 @@ class TestInverse:
         assert [back(found.targets(key)[0]) for key in keys] == keys
         assert sorted(k for key in keys for name in found.targets(key) for k in back.targets(name)) == sorted(keys)
 
-    @settings(max_examples=300)
+    @examples(6)
     @given(working_rules, plain_keys)
     def test_for_every_key(self, found: Rules, key: str) -> None:
         try:
@@ -237,7 +238,7 @@ class TestInverse:
             return
         assert [back(found(key) or "") for key in keys] == keys
 
-    @settings(max_examples=100)
+    @examples(2)
     @given(key_sets)
     def test_a_swap_and_a_prefix_for_every_key(self, keys: list[str]) -> None:
         found = Rules.parse("a.{p} -> b.{p}\nb.{p} -> a.{p}\n---\n** -> model.**")
@@ -248,7 +249,7 @@ class TestInverse:
 class TestPlan:
     """A plan accounts for every key once, and what it lets pass is one to one."""
 
-    @settings(max_examples=300)
+    @examples(6)
     @given(working_rules, key_sets)
     def test_every_source_key_is_decided_once(self, found: Rules, keys: list[str]) -> None:
         made = plan(keys, found)
@@ -260,7 +261,7 @@ class TestPlan:
             (k, t) for k in keys for t in found.targets(k)
         ]
 
-    @settings(max_examples=300)
+    @examples(6)
     @given(working_rules, key_sets)
     def test_no_problems_means_injective(self, found: Rules, keys: list[str]) -> None:
         made = plan(keys, found)
@@ -269,7 +270,7 @@ class TestPlan:
         assert len(set(names)) == len(names)
         assert made.mapping == {name: decision.source for decision in made.decisions for name in decision.targets}
 
-    @settings(max_examples=200)
+    @examples(4)
     @given(working_rules, key_sets)
     def test_what_the_rules_make_is_what_satisfies_them(self, found: Rules, keys: list[str]) -> None:
         names = dict.fromkeys(name for key in keys for name in found.targets(key))
@@ -291,7 +292,7 @@ def test_removing_a_segment_leaves_the_others(key: str) -> None:
     assert Rules.parse("**.a.** -> **.**")(key) == (kept or key)
 
 
-@settings(max_examples=200)
+@examples(4)
 @given(
     st.sampled_from(["3*i+j+1", "i-j", "i//3", "i%3", "2*i", "(i+1)*4+j", "10-i", "i*2-j", "i//3+j", "5"]),
     st.integers(0, 30),

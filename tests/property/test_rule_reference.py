@@ -30,7 +30,7 @@ def expected(rule: Rule, key: str) -> tuple[str, ...] | str | None:
         return "refused"
 
 
-@settings(lenient, max_examples=150)
+@settings(lenient, max_examples=3 * lenient.max_examples)
 @given(small_rules_and_keys())
 def test_a_rule(found: tuple[list[Rule], list[str]]) -> None:
     (rule,), keys = found

@@ -156,7 +156,7 @@ class TestAgainstATarget:
     def test_unexpected_is_a_warning_and_the_key_stays(self) -> None:
         made = plan(["a", "extra"], "a -> x", ["x"])
         assert [(p.code, p.severity, p.keys) for p in made.problems] == [("unexpected-key", "warning", ("extra",))]
-        assert (made.outcome, made.mapping["extra"]) == ("ready", "extra")
+        assert (made.outcome, made.mapping, made.names["extra"]) == ("ready", {"x": "a"}, "extra")
         made.check()
 
     def test_drop_unexpected_leaves_it_out(self) -> None:

@@ -14,7 +14,10 @@ from ckptnames.inference.cautions.halves import fused_layout, gate_order, scale_
 from ckptnames.inference.cautions.patches import patch_order
 from ckptnames.inference.cautions.rotary import rotary_layout
 
-__all__ = ["Caution", "cautions"]
+__all__ = ["CODES", "Caution", "cautions"]
+
+CODES = ("rotary-layout", "fused-layout", "gate-order", "scale-shift-order", "patch-order", "bare-weight")
+"""The names by which cautions are acknowledged, in the order in which they are looked for."""
 
 _CHECKS = (rotary_layout, fused_layout, gate_order, scale_shift_order, patch_order, bare_weight)
 

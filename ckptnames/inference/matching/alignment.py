@@ -8,7 +8,7 @@ told once holds for all blocks of a kind: a pair of names that shapes alone deci
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -230,6 +230,7 @@ class Alignment:
             _is_distinctive(others[0]),
             _is_varied(others[0]),
             others[0].is_inside,
+            _is_vector(others[0]),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
             self._take(ours[pair.source], theirs[pair.target], pair)
@@ -286,9 +287,9 @@ class Alignment:
                 if score >= _ENOUGH_ALONE and _fit_in_part(one, other):
                     scores[one.name, other.name] = score
         by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
+        nearest = _nearest_rivals(scores)
         for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
-            rivals = [s for (a, b), s in scores.items() if (a == source) != (b == target)]
-            if max(rivals, default=OBJECTION) <= score - MARGIN:
+            if nearest[source, target] <= score - MARGIN:
                 for units, others in zip(by_name[0][source].units, by_name[1][target].units, strict=True):
                     for a, b in zip(units, others, strict=False):
                         self.match(a, b, "names that are alike, though not all shapes are")
@@ -325,6 +326,26 @@ class Alignment:
         return found.node if found else None
 
 
+def _nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """Give for each pair the best of the others that have one of its names."""
+    rows: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
+    for pair, score in scores.items():
+        for side, name in enumerate(pair):
+            rows[side, name].append(score)
+    found = {}
+    for pair, score in scores.items():
+        best = OBJECTION
+        for row in (rows[side, name] for side, name in enumerate(pair)):
+            highest = max(row)
+            best = max(best, highest if highest > score or row.count(highest) > 1 else _second(row))
+        found[pair] = best
+    return found
+
+
+def _second(row: Sequence[float]) -> float:
+    return sorted(row)[-2] if len(row) > 1 else OBJECTION
+
+
 def _key(candidate: Candidate) -> tuple[str, str, int]:
     return candidate.source.name, candidate.target.name, candidate.trust
 
@@ -357,6 +378,10 @@ def _is_varied(group: _Group) -> bool:
 
 def _is_distinctive(group: _Group) -> bool:
     return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
+
+
+def _is_vector(group: _Group) -> bool:
+    return all(len(unit.shapes) == 1 for unit in group.all) and not _is_distinctive(group)
 
 
 def _home(node: Node) -> Node | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import NamedTuple
@@ -43,6 +44,8 @@ class Evidence(NamedTuple):
     """Hardly any would: it is a sequence of several shapes."""
     is_inside: bool
     """The tensors stand in blocks that correspond."""
+    is_vector: bool
+    """Each is one vector or number on its own: its length is little to go by."""
 
 
 class Found(NamedTuple):
@@ -167,10 +170,10 @@ class _Search:
             rated = {(s, t): self.evidence.likeness(s, t) for s in self.sources for t in self.targets}
         else:
             rated = telling_likeness(self.sources, self.targets)
+            counted, everything = _counted(self.sources) | _counted(self.targets), {*self.sources, *self.targets}
             for source, target in rated:
                 # What a number stands for depends on all that is counted.
-                is_counted = _family(source, self.sources) - {source} or _family(target, self.targets) - {target}
-                beside = {*self.sources, *self.targets} if is_counted else ()
+                beside = everything if source in counted or target in counted else ()
                 rated[source, target] += self.evidence.known(source, target, beside)
         for source, target in rated:
             if source == target and source in self.shifted:
@@ -181,6 +184,8 @@ class _Search:
     def stands_alone(self, source: str, target: str, score: float) -> bool:
         """Tell whether two names without rivals belong together though they are not much alike."""
         known = self.evidence
+        if known.is_vector and not known.is_inside:
+            return known.likeness(source, target) >= FAIR
         if self.is_complete:
             return True
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
@@ -192,6 +197,13 @@ def _family(name: str, names: Collection[str]) -> set[str]:
     """Give the names that differ from this one in their numbers only."""
     template = template_of(name)
     return {other for other in names if template_of(other) == template} if template != name else set()
+
+
+def _counted(names: Collection[str]) -> set[str]:
+    """Give the names that differ from others in their numbers only."""
+    templates = {name: template_of(name) for name in names}
+    n_alike = Counter(templates.values())
+    return {name for name, template in templates.items() if template != name and n_alike[template] > 1}
 
 
 def _is_counted(names: Sequence[str]) -> bool:

@@ -47,8 +47,8 @@ class Written(NamedTuple):
     keys: Mapping[Rule, Sequence[str]]
 
 
-def rules_for(task: Task) -> Written:
-    """Find few rules that do exactly what is asked.
+def rules_for(task: Task, *, is_merged: bool = True) -> Written:
+    """Find few rules that do exactly what is asked, with or without lists of words that put several into one.
 
     >>> task = Task({"m.0.a.w": "n.0.b.w", "m.1.a.w": "n.1.b.w"}, ["m.2.c.w"], ["n.0.b.w", "n.1.b.w"])
     >>> print(rules_for(task).rules, end="")
@@ -60,7 +60,9 @@ def rules_for(task: Task) -> Written:
     while True:
         changes, untold = sampled(task.changes, most_alike), sampled(dict.fromkeys(task.untold, ""), most_alike)
         check = _Check(task, [*changes, *untold])
-        chosen = merged(_in_source_order(_Choice(task, changes, untold, effort).rules(), check), check)
+        chosen = _in_source_order(_Choice(task, changes, untold, effort).rules(), check)
+        if is_merged:
+            chosen = merged(chosen, check)
         decided, failures = _proved(chosen, task)
         if not failures and (effort or len(chosen) <= _FEW or len(chosen) * _KEYS_PER_RULE <= len(task.changes)):
             rules = Rules.parse("".join(f"{rule}\n" for rule in chosen))

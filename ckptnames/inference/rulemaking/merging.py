@@ -109,7 +109,7 @@ def _spans(segments: Segments) -> Iterator[tuple[Segments, str]]:
 def _together(frame: _Frame, holes: Sequence[tuple[str, str]]) -> Rule | None:
     taken = set(re.findall(r"\{([a-z]+)", ".".join((*frame.left, *frame.right))))
     name = next((name for name in _NAMES if name not in taken), None)
-    if name is None:
+    if name is None or not _is_one_thing(frame, holes):
         return None
     before = _filled(frame.left, name, [left for left, _ in holes])
     after = _filled(frame.right, name, [right for _, right in holes])
@@ -117,6 +117,13 @@ def _together(frame: _Frame, holes: Sequence[tuple[str, str]]) -> Rule | None:
         return Rule.parse(f"{before} -> {after}")
     except RuleError:
         return None
+
+
+def _is_one_thing(frame: _Frame, holes: Sequence[tuple[str, str]]) -> bool:
+    """Tell whether rules have any text in common: a list of unrelated names is harder to read than a line for each."""
+    if any(segment not in (_HOLE, "**") for segment in (*frame.left, *frame.right)):
+        return True
+    return any(any(_shared(texts)) for texts in zip(*holes, strict=True))
 
 
 def _filled(segments: Segments, name: str, texts: Sequence[str]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Collection, Sized
 from typing import NamedTuple
 
 from ckptnames.manifest import Manifest
 from ckptnames.wording import counted
+
+QUANTISED = "quantised-weights"
+"""The code of weights that are packed numbers."""
 
 _QUANTISED = (
     "absmax",
@@ -43,6 +46,23 @@ def obstacles(source: Manifest, target: Manifest) -> tuple[Obstacle, ...]:
     """
     found = [_flat(source, target), _placeholders(source, target), _quantised(source, target)]
     return tuple(obstacle for obstacle in found if obstacle)
+
+
+def transposed(target: Manifest, names: Collection[str]) -> Obstacle:
+    """Say of keys of the target that the source holds their weights the other way round."""
+    keys = tuple(key for key in target if key in names)
+    n_square = sum(1 for key in keys if len(set(target[key].shape or ())) == 1)
+    silent = (
+        f"; {n_square:,} of them {'is' if n_square == 1 else 'are'} square, and would load without a word"
+        if n_square
+        else ""
+    )
+    return Obstacle(
+        "transposed-weights",
+        keys,
+        f"the source holds weights transposed, as layers like GPT-2's Conv1D do: {_share(keys, target)}{silent}",
+        "transpose these with `.t()` in Python, and rename the rest",
+    )
 
 
 def _share(keys: Sized, source: Manifest) -> str:
@@ -95,7 +115,7 @@ def _quantised(source: Manifest, target: Manifest) -> Obstacle | None:
     if not keys or any(is_state(key) for key in target):
         return None
     return Obstacle(
-        "quantised-weights",
+        QUANTISED,
         keys,
         f"the weights are packed numbers, with their quantisation state beside them: {_share(keys, source)}",
         "build the model quantised in the same way, or dequantise the checkpoint with the library that wrote it",

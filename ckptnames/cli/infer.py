@@ -1,0 +1,67 @@
+"""``ckptnames infer``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ckptnames.cli import exits
+from ckptnames.cli.operands import open_operand
+from ckptnames.cli.screen import out, out_json, paint, talk, width
+from ckptnames.errors import CannotWrite, OutputExists
+from ckptnames.formats.outputs import free_name
+from ckptnames.inference.inference import inferred
+from ckptnames.inference.wrappers.containers import chosen
+from ckptnames.report.inference import inference_json, inference_text, rule_file
+from ckptnames.rules import Rules
+from ckptnames.wording import shown
+
+
+@click.command("infer", short_help="The rules that lead from one set of names to another.")
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write the rules there, with reasons, and `!open` where undecided."
+)
+@click.option("--given", metavar="FILE", help="Rules that are right already; the rest is found.")
+@click.option("--force", is_flag=True, help="Overwrite an existing FILE.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(source: str, target: str, output: str | None, given: str | None, force: bool, as_json: bool) -> int:
+    """Find the rules by which the names of SOURCE become those of TARGET, from names and shapes alone.
+
+    What evidence does not decide stays open, each with the line that would decide it. Exits 0 where every weight of
+    TARGET is filled, 1 where something is open, 2 where it could not run.
+
+    \b
+    ckptnames infer original.safetensors model.py:Net
+    ckptnames infer meta.pth hf.safetensors -o names.rules
+    ckptnames infer meta.pth hf.safetensors --given names.rules -o names.rules
+    """
+    decided = None if given is None else Rules.load(given)
+    if output is not None and output != given and not force and Path(output).exists():
+        raise OutputExists(output, free_name(Path(output)))
+    checkpoint, container = open_operand(source)
+    other, other_container = open_operand(target)
+    wanted = other.manifest(other_container)
+    found = inferred(chosen(checkpoint, container, wanted), wanted, decided)
+    if output is not None:
+        _write(output, rule_file(found))
+    if as_json:
+        out_json(inference_json(found))
+    else:
+        out(inference_text(found, width=width(), paint=paint()))
+    if output is not None:
+        talk(f"wrote {shown(output)}")
+    return exits.DONE if found.complete else exits.INCOMPLETE
+
+
+def _write(path: str, text: str) -> None:
+    """Write beside, and put in place: a file of decisions must not be lost half-way."""
+    beside = Path(f"{path}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CannotWrite(path, error.strerror or str(error)) from None

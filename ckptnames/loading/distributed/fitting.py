@@ -1,0 +1,169 @@
+"""Whether what is stored fills a state dict: all that is missing, unexpected or of another shape, found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch.distributed.tensor import DTensor
+
+from ckptnames.diffs import ShapeMismatch
+from ckptnames.droppable import is_droppable
+from ckptnames.errors import LossyCast, NothingMatched, UndecidedCopies
+from ckptnames.inference.inference import Inference, inferred
+from ckptnames.inference.wrappers.explanation import explain
+from ckptnames.loading.casting import Cast, loss
+from ckptnames.loading.complaints import incomplete, suggested
+from ckptnames.loading.deciding import is_decided
+from ckptnames.loading.loaded import LoadReport
+from ckptnames.loading.pairing import TIED
+from ckptnames.manifest import Manifest
+from ckptnames.operands.state_dicts import of_state_dict
+from ckptnames.rules import Plan, Rules, plan
+
+_UNTOUCHED = "Nothing was loaded"
+
+
+class Policy(NamedTuple):
+    """What decides names, and what stops a load; whoever allows a difference finds it in the report."""
+
+    rules: Rules | None = None
+    infer: bool = False
+    accept: Collection[str] = ()
+    missing: Literal["raise", "keep"] = "raise"
+    unexpected: Literal["raise", "ignore"] = "raise"
+    mismatched: Literal["raise", "keep"] = "raise"
+
+
+def fit(source: Manifest, target: Manifest, policy: Policy, scopes: Collection[str] = ()) -> LoadReport:
+    """Hold what is stored against what is wanted, and say what a load will do to every name.
+
+    Without rules, what wrappers and prefixes explain is applied; with ``infer`` also what names and shapes tell, if it
+    is complete. Where ``scopes`` are given, only names below one of them can be unexpected. Raises ``PlanError`` and
+    ``LoadError``: ``incomplete-load``, ``nothing-matched``, ``lossy-cast``, and what is wrong with the rules.
+    """
+    rules = _explained(source, target) if policy.rules is None else policy.rules
+    found = _report(source, target, rules, scopes)
+    inference = None
+    if policy.rules is None and found.missing and found.unexpected:
+        inference = inferred(source, target)
+        if policy.infer and is_decided(inference, source.name, policy.accept):
+            note = "the rules were inferred from names and shapes"
+            found, inference = replace(_report(source, target, inference.rules, scopes), notes=(note,)), None
+    _check(found, source, target, policy, inference)
+    return found
+
+
+def _explained(source: Manifest, target: Manifest) -> Rules:
+    found = explain(source, target)
+    if found.choices:
+        raise UndecidedCopies(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
+    return found.rules or Rules()
+
+
+def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection[str]) -> LoadReport:
+    found = plan(source, rules, target)
+    for error in found.errors:
+        if error.code not in ("unfilled-target", "shape-mismatch"):
+            error.outcome = _UNTOUCHED
+            raise error
+    mismatched = [_mismatch(found, name) for name in _targets(found, "shape-mismatch")]
+    # A tensor is never filled with what is none, nor the reverse.
+    odd = {name for name, key in found.mapping.items() if name in target and _differ_in_kind(source, key, target, name)}
+    wrong = odd | {each.key for each in mismatched}
+    matched = {name: key for name, key in found.mapping.items() if name in target and name not in wrong}
+    tied = _through_ties(target, matched)
+    unfilled = [name for name in target if name not in matched and name not in tied and name not in wrong - odd]
+    missing = tuple(name for name in unfilled if name not in found.droppable)
+    unexpected = tuple(name for name in _targets(found, "unexpected-key") if not scopes or _is_below(name, scopes))
+    return LoadReport(
+        source=source.name,
+        container=source.container,
+        n_keys=len(target),
+        matched={name: matched.get(name, tied.get(name, "")) for name in target if name in matched or name in tied},
+        renamed={**_renamed(found, matched), **dict.fromkeys(tied, TIED)},
+        missing=missing,
+        unexpected=unexpected,
+        mismatched=tuple(mismatched),
+        kept=(*(name for name in unfilled), *(each.key for each in mismatched)),
+        left_out=tuple(key for key in source if not rules.targets(key)),
+        cast=tuple(_casts(matched, source, target)),
+        rules=rules,
+    )
+
+
+def _targets(found: Plan, code: str) -> list[str]:
+    return [problem.targets[0] for problem in found.problems if problem.code == code]
+
+
+def _mismatch(found: Plan, name: str) -> ShapeMismatch:
+    assert found.target is not None
+    has, wants = found.source[found.mapping[name]].shape, found.target[name].shape
+    return ShapeMismatch(name, has or (), wants or ())
+
+
+def _differ_in_kind(source: Manifest, key: str, target: Manifest, name: str) -> bool:
+    return (source[key].dtype is None) != (target[name].dtype is None)
+
+
+def _through_ties(target: Manifest, matched: Mapping[str, str]) -> dict[str, str]:
+    """Fill what is one tensor in the model with a name that is filled."""
+    found: dict[str, str] = {}
+    for group in target.ties:
+        first = next((matched[name] for name in group if name in matched), None)
+        if first is not None:
+            found.update((name, first) for name in group if name not in matched)
+    return found
+
+
+def _renamed(found: Plan, matched: Mapping[str, str]) -> dict[str, str]:
+    said = {
+        decision.source: "; ".join(str(step.rule) for step in decision.fates[0].steps) for decision in found.decisions
+    }
+    return {name: said[key] for name, key in matched.items() if name != key}
+
+
+def _is_below(name: str, scopes: Collection[str]) -> bool:
+    return any(name == scope or name.startswith(f"{scope}.") for scope in scopes)
+
+
+def _casts(matched: Mapping[str, str], source: Manifest, target: Manifest) -> Iterable[Cast]:
+    for name, key in matched.items():
+        stored, wanted = source[key].dtype, target[name].dtype
+        if stored is not None and wanted is not None and stored != wanted:
+            yield Cast(name, stored, wanted)
+
+
+def _check(found: LoadReport, source: Manifest, target: Manifest, policy: Policy, inference: Inference | None) -> None:
+    weights = [name for name, info in target.items() if not is_droppable(name, info, target)]
+    is_empty = bool(weights) and not any(name in found.matched for name in weights)
+    in_the_way = (
+        (found.missing and policy.missing == "raise")
+        or (found.unexpected and policy.unexpected == "raise")
+        or (found.mismatched and policy.mismatched == "raise")
+    )
+    if in_the_way and (not is_empty or found.mismatched or (inference is not None and len(inference.rules))):
+        raise incomplete(found, suggestion=suggested(inference), outcome=_UNTOUCHED)
+    if is_empty:
+        raise NothingMatched(source.name, list(source), weights, len(target))
+    lost = [(each, loss(each.source, each.target, len(target[each.key].shape or ()))) for each in found.cast]
+    if any(why for _, why in lost):
+        raise LossyCast(source.name, [(*each, why) for each, why in lost if why])
+
+
+def described(state_dict: Mapping[str, Any], name: str = "") -> Manifest:
+    """Give the manifest of a flat state dict, sharded tensors by their global shape, and what is tied in it."""
+    return replace(of_state_dict(state_dict, name), ties=_ties(state_dict))
+
+
+def _ties(state_dict: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    groups: dict[object, list[str]] = {}
+    for key, value in state_dict.items():
+        local = value.to_local() if isinstance(value, DTensor) else value
+        if isinstance(local, torch.Tensor):
+            # The storage itself, not where its memory begins: a rank's share may be empty.
+            storage = local.untyped_storage()._cdata
+            groups.setdefault((storage, local.storage_offset(), value.shape, local.stride()), []).append(key)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)

@@ -1,0 +1,1 @@
+"""The interpreter: it follows the syntax tree of a program, with values that may be unknown."""

@@ -1,0 +1,361 @@
+"""Attributes of every kind of value: how they are found, set and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckptnames.prediction.static.interpreter.machine import Machine
+from ckptnames.prediction.static.interpreter.names import in_namespace
+from ckptnames.prediction.static.signals import Raised
+from ckptnames.prediction.static.values import (
+    Class,
+    ClassMethod,
+    Context,
+    Function,
+    Instance,
+    Iterating,
+    KnownModule,
+    Method,
+    Module,
+    Namespace,
+    Native,
+    OfValue,
+    Partial,
+    Property,
+    Pure,
+    StaticMethod,
+    Super,
+    Tensor,
+    Token,
+    Unknown,
+    Value,
+)
+
+MISSING: Any = object()
+
+
+def get(machine: Machine, value: Value, name: str) -> Value:
+    """Give an attribute. Raises ``Raised`` where there is none."""
+    found = look_up(machine, value, name)
+    if found is MISSING:
+        raise machine.raised(AttributeError, f"'{_kind(value)}' has no attribute '{name}'")
+    return found
+
+
+def look_up(machine: Machine, value: Value, name: str) -> Value:
+    """Give an attribute, or ``MISSING``."""
+    if isinstance(value, Unknown):
+        return value
+    if isinstance(value, Instance):
+        return of_instance(machine, value, name)
+    if isinstance(value, Class):
+        return _of_class(machine, value, name)
+    if isinstance(value, KnownModule):
+        return _of_known(machine, value, name)
+    if isinstance(value, Namespace):
+        return _of_namespace(machine, value, name)
+    if isinstance(value, Super):
+        return _of_super(machine, value, name)
+    if isinstance(value, Tensor):
+        return machine.torch.attribute(machine, value, name)
+    if isinstance(value, Function | Native | Pure | Method | Partial | Property):
+        return _of_callable(machine, value, name)
+    if isinstance(value, Token | Context | Iterating):
+        return MISSING if name == "__name__" else machine.plain(f"'{name}' of {_kind(value)} is not known")
+    return _of_python(machine, value, name)
+
+
+def of_instance(machine: Machine, value: Instance, name: str) -> Value:
+    """Give an attribute of an object as Python finds it: properties, its own, its class's, and what is registered."""
+    found = value.cls.look_up(name)
+    if found is not None and isinstance(found[1], Property):
+        return _computed(machine, value, found[1], name)
+    if name in value.attrs:
+        return value.attrs[name]
+    if found is not None:
+        return bound(machine, found[1], value, value.cls)
+    if isinstance(value, Module):
+        for held in (value.params, value.buffers, value.modules):
+            if name in held:
+                return held[name]
+    if name == "__class__":
+        return value.cls if value.cls.builtin is None else value.cls.builtin
+    if name == "__dict__":
+        return value.attrs
+    if isinstance(value, Module) and name in _REGISTRIES:
+        return getattr(value, _REGISTRIES[name])
+    if value.payload is not None:
+        inner = _of_python(machine, value.payload, name)
+        if inner is not MISSING:
+            return inner
+    why = value.opened or value.cls.unknown
+    if why is not None and not name.startswith("__"):
+        return why
+    fallback = value.cls.look_up("__getattr__")
+    if fallback is not None:
+        return machine.call(bound(machine, fallback[1], value, value.cls), [name])
+    return MISSING
+
+
+_REGISTRIES = {"_parameters": "params", "_buffers": "buffers", "_modules": "modules"}
+
+
+def _computed(machine: Machine, value: Instance, found: Property, name: str) -> Value:
+    if found.cached and name in value.attrs:
+        return value.attrs[name]
+    result = machine.call(found.getter, [value])
+    if found.cached:
+        machine.touch(value.attrs)
+        value.attrs[name] = result
+    return result
+
+
+def bound(machine: Machine, found: Value, instance: Value, cls: Class) -> Value:
+    """Bind what was found in a class to the instance (or, where that is ``None``, to the class)."""
+    if isinstance(found, StaticMethod):
+        return found.function
+    if isinstance(found, ClassMethod):
+        return Method(found.function, cls)
+    if instance is None:
+        return found
+    if isinstance(found, Function) or (isinstance(found, Native) and found.binds):
+        return Method(found, instance)
+    if isinstance(found, Property):
+        return machine.call(found.getter, [instance])
+    if isinstance(found, Instance) and not isinstance(found, Module) and found.cls.look_up("__get__") is not None:
+        return machine.call(machine.get(found, "__get__"), [instance, cls])
+    return found
+
+
+def _of_class(machine: Machine, cls: Class, name: str) -> Value:
+    found = cls.look_up(name)
+    if found is not None:
+        if name == "__init__" and isinstance(found[1], Native):
+            return found[1]
+        return bound(machine, found[1], None, cls)
+    special = _class_special(cls, name)
+    if special is not MISSING:
+        return special
+    mixed = cls.mixed_in
+    if mixed is not None and hasattr(mixed, name):
+        return OfValue(mixed, name)
+    if cls.unknown is not None:
+        return cls.unknown
+    if cls.layer:
+        return machine.torch.class_attribute(machine, cls, name)
+    if cls.layers:
+        return machine.torch.class_attribute(machine, cls.layers[0], name)
+    return MISSING
+
+
+def _class_special(cls: Class, name: str) -> Value:
+    if name in ("__name__", "__qualname__"):
+        return cls.name
+    if name == "__module__":
+        return cls.module
+    if name == "__mro__":
+        return cls.mro
+    if name == "__bases__":
+        return cls.bases
+    if name == "__dict__":
+        return cls.names
+    if name == "__members__" and "members" in cls.known:
+        return cls.known["members"]
+    if name == "__doc__":
+        return None
+    if name == "__annotations__":
+        return {}
+    return MISSING
+
+
+def _of_known(machine: Machine, module: KnownModule, name: str) -> Value:
+    from ckptnames.prediction.static.interpreter.imports import known_name
+
+    return known_name(machine, f"{module.name}.{name}")
+
+
+def _of_namespace(machine: Machine, namespace: Namespace, name: str) -> Value:
+    from ckptnames.prediction.static.interpreter.imports import submodule
+    from ckptnames.prediction.static.stdlib.builtins import BUILTINS
+
+    if name in namespace.vars or (name not in BUILTINS and namespace.stars):
+        try:
+            return in_namespace(machine, namespace, name)
+        except Raised as raised:
+            if not isinstance(raised.value, NameError):
+                raise
+    if name == "__dict__":
+        return namespace.vars
+    found = submodule(machine, namespace, name)
+    if found is not None:
+        return found
+    if "__getattr__" in namespace.vars:
+        return machine.call(namespace.vars["__getattr__"], [name])
+    return namespace.unknown if namespace.unknown is not None else MISSING
+
+
+def _of_super(machine: Machine, value: Super, name: str) -> Value:
+    if value.after not in value.cls.mro:
+        return machine.unknown("'super()' of another class is not followed")
+    found = value.cls.look_up(name, after=value.after)
+    if found is not None:
+        instance = None if isinstance(value.instance, Class) else value.instance
+        if isinstance(found[1], Function | Native) and instance is None and name == "__new__":
+            return found[1]
+        return bound(machine, found[1], instance, value.cls)
+    if value.cls.unknown is not None:
+        return value.cls.unknown
+    payload = value.instance.payload if isinstance(value.instance, Instance) else None
+    if payload is not None:
+        return _of_python(machine, payload, name)
+    if isinstance(value.instance, Module):
+        return machine.torch.class_attribute(machine, (value.cls.layers or [value.cls])[0], name)
+    if not hasattr(object, name):
+        return MISSING
+    of_object = OfValue(object, name)
+    return of_object if name == "__new__" or isinstance(value.instance, Class) else Method(of_object, value.instance)
+
+
+def _of_callable(machine: Machine, value: Value, name: str) -> Value:
+    attrs = getattr(value, "attrs", None)
+    if attrs is not None and name in attrs:
+        return attrs[name]
+    if isinstance(value, Partial):
+        return {"func": value.function, "args": value.args, "keywords": value.kwargs}.get(name, MISSING)
+    if isinstance(value, Property):
+        return _of_property(value, name)
+    if isinstance(value, Method):
+        if name == "__self__":
+            return value.instance
+        return value.function if name == "__func__" else look_up(machine, value.function, name)
+    if name in ("__name__", "__qualname__"):
+        return value.name.rpartition(".")[2]
+    if name == "__module__":
+        return value.frame.namespace.name if isinstance(value, Function) else "builtins"
+    if name == "__doc__":
+        return None
+    if name == "__dict__" and attrs is not None:
+        return attrs
+    if name == "__get__":
+        return Native("__get__", lambda machine, instance, cls=None: bound(machine, value, instance, cls))
+    if name in ("__wrapped__", "__len__", "__getitem__", "__iter__"):
+        return MISSING
+    return machine.plain(f"'{name}' of a function is not known") if name.startswith("__") else MISSING
+
+
+def _of_property(value: Property, name: str) -> Value:
+    if name == "setter":
+        return Native("setter", lambda machine, function: Property(value.getter, function, value.cached))
+    if name in ("getter", "deleter"):
+        return Native(name, lambda machine, function: value)
+    return value.getter if name == "fget" else MISSING
+
+
+def _of_python(machine: Machine, value: Value, name: str) -> Value:
+    """Give an attribute of a value of one of Python's own types."""
+    if machine.torch.is_array(value) or machine.torch.is_token(value):
+        return machine.torch.native_attribute(machine, value, name)
+    if name == "__class__":
+        return type(value)
+    if name == "__dict__" or not hasattr(value, name):
+        return MISSING
+    if isinstance(value, type):
+        if name in ("__name__", "__qualname__", "__module__", "__doc__"):
+            return getattr(value, name)
+        return OfValue(value, name)
+    found = getattr(value, name)
+    if callable(found):
+        return OfValue(value, name)
+    return found if not name.startswith("__") or name in ("__name__", "__doc__") else MISSING
+
+
+def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
+    """Set an attribute."""
+    if isinstance(value, Instance):
+        custom = value.cls.look_up("__setattr__")
+        if custom is not None and isinstance(custom[1], Function):
+            machine.call(custom[1], [value, name, to])
+        else:
+            set_on_instance(machine, value, name, to)
+        return
+    if isinstance(value, Unknown):
+        from ckptnames.prediction.static.interpreter.spoiling import given_away
+
+        given_away(machine, [value, to], value)
+        return
+    if isinstance(value, KnownModule):
+        machine.touch(machine.patched)
+        machine.patched[f"{value.name}.{name}"] = to
+        return
+    if isinstance(value, Tensor):
+        machine.torch.set_attribute(machine, value, name, to)
+        return
+    if isinstance(value, type) and name.startswith("__"):
+        return  # the annotations of a named tuple
+    if isinstance(value, Method):
+        value = value.function
+    names = getattr(
+        value, "names" if isinstance(value, Class) else "vars" if isinstance(value, Namespace) else "attrs", None
+    )
+    if not isinstance(names, dict):
+        raise machine.stuck(f"setting '{name}' on a {_kind(value)} is not followed")
+    machine.touch(names)
+    names[name] = to
+
+
+def set_on_instance(machine: Machine, value: Instance, name: str, to: Value) -> None:
+    """Set an attribute of an object as ``object.__setattr__`` and that of modules do."""
+    if isinstance(value, Module):
+        from ckptnames.prediction.static.torch_nn.module import set_on_module
+
+        if set_on_module(machine, value, name, to):
+            return
+    found = value.cls.look_up(name)
+    if found is not None and isinstance(found[1], Property) and not found[1].cached:
+        if found[1].setter is None:
+            raise machine.raised(AttributeError, f"property '{name}' has no setter")
+        machine.call(found[1].setter, [value, to])
+        return
+    if found is not None and isinstance(found[1], Instance) and found[1].cls.look_up("__set__") is not None:
+        machine.call(machine.get(found[1], "__set__"), [value, to])
+        return
+    machine.touch(value.attrs)
+    value.attrs[name] = to
+
+
+def delete_attribute(machine: Machine, value: Value, name: str) -> None:
+    """Delete an attribute."""
+    if isinstance(value, Unknown):
+        from ckptnames.prediction.static.interpreter.spoiling import spoil
+
+        spoil(machine, [value], value)
+        return
+    held: list[dict[str, Value]] = []
+    if isinstance(value, Module):
+        held = [value.params, value.buffers, value.modules]
+    if isinstance(value, Instance):
+        custom = value.cls.look_up("__delattr__")
+        if custom is not None and isinstance(custom[1], Function):
+            machine.call(custom[1], [value, name])
+            return
+        held.append(value.attrs)
+    elif isinstance(value, Class | Namespace | Function):
+        held.append(
+            value.names if isinstance(value, Class) else value.vars if isinstance(value, Namespace) else value.attrs
+        )
+    for names in held:
+        if name in names:
+            machine.touch(names)
+            del names[name]
+            return
+    if isinstance(value, Instance) and (value.opened or value.cls.unknown) is not None:
+        return
+    raise machine.raised(AttributeError, f"'{_kind(value)}' has no attribute '{name}'")
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, Instance):
+        return value.cls.name
+    if isinstance(value, Namespace | KnownModule):
+        return f"module {value.name}"
+    return value.name if isinstance(value, Class) else type(value).__name__

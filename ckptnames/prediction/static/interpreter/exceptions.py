@@ -1,0 +1,89 @@
+"""Exceptions and context managers of the program."""
+
+from __future__ import annotations
+
+import ast
+
+from ckptnames.prediction.places import Place
+from ckptnames.prediction.static.interpreter.classes import is_instance
+from ckptnames.prediction.static.interpreter.frames import Frame
+from ckptnames.prediction.static.interpreter.machine import Machine
+from ckptnames.prediction.static.signals import Raised, Stuck
+from ckptnames.prediction.static.values import Class, Context, Instance, Unknown, Value
+
+
+def of_raise(machine: Machine, node: ast.Raise, frame: Frame) -> Raised:
+    """Make the signal of a ``raise`` statement."""
+    place = Place(frame.namespace.file, node.lineno)
+    if node.exc is None:
+        at: Frame | None = frame
+        while at is not None:
+            handled = at.extra.get("handled")
+            if isinstance(handled, Raised):
+                return handled
+            at = at.parent
+        return Raised(RuntimeError("no exception to raise again"), place)
+    value = machine.eval(node.exc, frame)
+    if isinstance(value, Class | type):
+        value = machine.call(value)
+    if isinstance(value, Unknown):
+        # Something is raised, whatever it is.
+        value = Exception(ast.unparse(node.exc))
+    return Raised(value, place)
+
+
+def is_caught(machine: Machine, handler: ast.ExceptHandler, raised: Raised, frame: Frame) -> bool:
+    """Tell whether a handler is for what was raised."""
+    if handler.type is None:
+        return True
+    kinds = machine.eval(handler.type, frame)
+    found = is_instance(machine, raised.value, kinds)
+    if isinstance(found, Unknown):
+        raise Stuck(found)
+    return found
+
+
+def said(value: Value) -> str:
+    """Say what an exception says.
+
+    >>> said(ValueError("too small"))
+    'ValueError: too small'
+    """
+    if isinstance(value, Instance):
+        text = str(value.payload) if isinstance(value.payload, BaseException) else ""
+        return f"{value.cls.name}: {text}" if text else value.cls.name
+    text = str(value).strip().partition("\n")[0]
+    return f"{type(value).__name__}: {text}" if text else type(value).__name__
+
+
+def entered(machine: Machine, context: Value) -> Value:
+    """Enter a context manager."""
+    if isinstance(context, Context):
+        if context.generator is not None:
+            return next(context.generator, None)
+        return context.value
+    if isinstance(context, Unknown):
+        return context
+    return machine.call(machine.get(context, "__enter__"))
+
+
+def left(machine: Machine, context: Value, raised: Raised | None) -> bool:
+    """Leave a context manager; tells whether it keeps what was raised to itself."""
+    if isinstance(context, Context):
+        if raised is not None and context.suppresses:
+            return is_instance(machine, raised.value, context.suppresses) is True
+        if context.generator is not None:
+            if raised is not None:
+                raise Stuck(machine.unknown("an exception in a context manager that is a generator is not followed"))
+            next(context.generator, None)
+        return False
+    if isinstance(context, Unknown):
+        if raised is not None:
+            raise Stuck(context)
+        return False
+    value = raised.value if raised is not None else None
+    kind = type(value) if value is not None else None
+    kept = machine.truth(machine.call(machine.get(context, "__exit__"), [kind, value, None]))
+    if raised is not None and isinstance(kept, Unknown):
+        raise Stuck(kept)
+    return kept is True

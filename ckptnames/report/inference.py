@@ -1,0 +1,209 @@
+"""An ``Inference`` on one screen: rules with counts, what must be checked, what is open and which line decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from ckptnames.droppable import is_droppable
+from ckptnames.folding import fold
+from ckptnames.inference.cautions import Caution
+from ckptnames.inference.inference import Evidence, Inference
+from ckptnames.inference.undecided import Ambiguity
+from ckptnames.manifest import Manifest
+from ckptnames.report.remedy import UNWRITTEN
+from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.wording import counted, path_in_shell, shape_text, shown
+
+_MOST_LISTED = 6
+"""Patterns listed of one kind, and lines that would decide one question."""
+
+
+def inference_text(inference: Inference, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
+    """Say on one screen which rules lead from source to target, why, what must be checked, and what is open."""
+    source, target = inference.source, inference.target
+    blocks = [
+        [f"source  {_described(source)}", f"target  {_described(target)}"],
+        [paint("bold", _headline(inference)), *rule_lines(inference.evidence, width, reasons=True)],
+        *caution_blocks(inference.cautions, width, paint),
+        *open_blocks(inference.ambiguous, width, paint),
+        *_left(inference, width),
+        _next(inference, paint),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def _described(manifest: Manifest) -> str:
+    container = f"#{shown(manifest.container)}" if manifest.container else ""
+    return f"{shown(manifest.name) or '(in memory)'}{container}  {counted(len(manifest), 'key')}"
+
+
+def _headline(inference: Inference) -> str:
+    n, n_all = len(inference.mapping), len(inference.target)
+    filled = f"{n:,} of {counted(n_all, 'target key')} {'is' if n == 1 else 'are'} filled"
+    if not inference.evidence and len(inference.rules):
+        return f"Under the given rules, {filled}."
+    if not inference.evidence:
+        return f"No rule is needed: {filled}." if n else f"Nothing is decided: {filled}."
+    return f"{counted(len(inference.evidence), 'rule')}, and {filled}:"
+
+
+def rule_lines(
+    evidence: Sequence[Evidence], width: int, *, reasons: bool = False, most: int | None = None
+) -> Iterator[str]:
+    """Give rules with the number of keys that each renames, and what decided it."""
+    for each in evidence[:most]:
+        count = f"{counted(each.n_keys, 'key')}{f': {each.why}' if reasons and each.why else ''}"
+        yield from columns([(f"  {shown(each.rule)}", count)], width=width)
+    if most is not None and len(evidence) > most:
+        rest = evidence[most:]
+        yield f"  … and {counted(len(rest), 'more rule')} for {counted(sum(e.n_keys for e in rest), 'key')}"
+
+
+def caution_blocks(cautions: Sequence[Caution], width: int, paint: Paint) -> Iterator[list[str]]:
+    """Say which renames are not proved by names and shapes, and why."""
+    for caution in cautions:
+        plain = f"caution[{caution.code}]"
+        said = f"{plain}: {counted(len(caution.targets), 'key')}: {caution.message}."
+        first, *others = wrap(said, width, subsequent_indent="  ", break_on_hyphens=False)
+        yield [
+            first.replace(plain, paint("yellow", plain), 1),
+            *others,
+            *_patterns(caution.targets, width),
+        ]
+
+
+def open_blocks(ambiguous: Sequence[Ambiguity], width: int, paint: Paint) -> Iterator[list[str]]:
+    """Say what is undecided, and for each candidate the line that would decide it."""
+    for each in ambiguous:
+        what = each.targets or each.sources
+        yield [
+            paint("bold", f"Undecided: {counted(len(what), 'key')}."),
+            *wrap(f"{each.message[:1].upper()}{each.message[1:]}.", width, break_on_hyphens=False),
+            *_patterns(what, width),
+            *(
+                ["one of these lines decides:"]
+                if len(each.lines) > 1
+                else ["this line would decide:"] * bool(each.lines)
+            ),
+            *(f"  {paint('cyan', shown(line))}" for line in each.lines[:_MOST_LISTED]),
+        ]
+
+
+def _deciding(lines: Sequence[str], paint: Paint) -> Iterator[str]:
+    if lines:
+        yield "one of these lines decides:" if len(lines) > 1 else "this line would decide:"
+        yield from (f"  {paint('cyan', shown(line))}" for line in lines[:_MOST_LISTED])
+
+
+def _left(inference: Inference, width: int) -> Iterator[list[str]]:
+    asked = {key for each in inference.ambiguous for key in each.targets}
+    offered = {key for each in inference.ambiguous for key in each.sources}
+    source, target = inference.source, inference.target
+    sides = (
+        ("not filled", target, [key for key in inference.unfilled_target if key not in asked]),
+        ("not used", source, [key for key in inference.unused_source if key not in offered]),
+    )
+    for title, manifest, keys in sides:
+        weights = [key for key in keys if not is_droppable(key, manifest[key], manifest)]
+        if weights:
+            yield [f"{title}: {counted(len(weights), 'key')}", *_patterns(weights, width, manifest)]
+        if len(keys) > len(weights) and manifest is target:
+            yield [f"{counted(len(keys) - len(weights), 'buffer')} without weights {title}."]
+    turned = [key for key in inference.transposed if key in inference.unfilled_target]
+    if turned:
+        yield [f"of these, {counted(len(turned), 'key')} would need a transposed tensor, which no rename gives."]
+
+
+def _patterns(keys: Iterable[str], width: int, manifest: Manifest | None = None) -> Iterator[str]:
+    groups = fold((key, "" if manifest is None else _shape(manifest, key)) for key in keys)
+    rows = [(f"  {shown(g.pattern)}", g.label, f"×{g.n_keys}" if g.n_keys > 1 else "") for g in groups[:_MOST_LISTED]]
+    yield from columns(rows, width=width)
+    if len(groups) > _MOST_LISTED:
+        yield f"  … and {counted(sum(g.n_keys for g in groups[_MOST_LISTED:]), 'more key')}"
+
+
+def _shape(manifest: Manifest, key: str) -> str:
+    return "" if manifest[key].shape is None else shape_text(manifest[key].shape)
+
+
+def _next(inference: Inference, paint: Paint) -> list[str]:
+    """Give the command that carries on from here."""
+    source, target = inference.source.name, inference.target.name
+    if not (source and target and inference.evidence):
+        return []
+    operands = f"{path_in_shell(source)} {path_in_shell(target)}"
+    if not inference.complete or inference.source.format in UNWRITTEN:
+        said = "Write them to a file" + ("" if inference.complete else ", decide what is open, and go on from there")
+        return [f"{said}:", f"  {paint('cyan', f'ckptnames infer {operands} -o names.rules')}"]
+    accept = "".join(f" --accept {caution.code}" for caution in inference.cautions)
+    said = "Once that is checked:" if accept else "Apply them:"
+    return [
+        said,
+        f"  {paint('cyan', f'ckptnames fix {path_in_shell(source)} --like {path_in_shell(target)}{accept} -o OUT')}",
+    ]
+
+
+def inference_json(inference: Inference) -> Mapping[str, Any]:
+    """Give the object that ``ckptnames infer --json`` prints."""
+    return {
+        "rules": str(inference.rules),
+        "mapping": dict(inference.mapping),
+        "evidence": [each._asdict() for each in inference.evidence],
+        "ambiguous": [{"code": each.code, **each._asdict()} for each in inference.ambiguous],
+        "cautions": [each._asdict() for each in inference.cautions],
+        "unused_source": list(inference.unused_source),
+        "unfilled_target": list(inference.unfilled_target),
+        "transposed": dict(inference.transposed),
+        "complete": inference.complete,
+    }
+
+
+def rule_file(inference: Inference) -> str:
+    """Give the rules as a file for people: counts and reasons as comments, what is open as ``!open`` lines.
+
+    The file can be given again (``--given``) once some of its lines are decided.
+    """
+    return "\n".join(_file_lines(inference)) + "\n"
+
+
+def _file_lines(inference: Inference) -> Iterator[str]:
+    yield "# ckptnames rules 1"
+    yield f"# from {_described(inference.source)}"
+    yield f"# to   {_described(inference.target)}"
+    yield f"# {_headline(inference).rstrip(':.')}"
+    evidence = inference.evidence
+    for caution in inference.cautions:
+        yield from (
+            "",
+            *_comment(f"caution[{caution.code}]: {counted(len(caution.targets), 'key')}: {caution.message}"),
+        )
+        yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
+    remarks = {each.rule: f"{counted(each.n_keys, 'key')}{f': {each.why}' if each.why else ''}" for each in evidence}
+    questions = {line: each for each in reversed(inference.ambiguous) for line in each.open[:1]}
+    for number, stage in enumerate(inference.draft.stages):
+        if number or stage.name:
+            yield from ("", f"--- {stage.name}".rstrip())
+        for place, rule in enumerate(map(str, stage.rules)):
+            remark = _comment(remarks[rule]) if rule in remarks else []
+            question = _question(questions[rule]) if rule in questions else []
+            said = [*remark, *question]
+            yield from ["", *said] if said or not place else []
+            yield rule
+    for title, keys in (("nothing fills", inference.unfilled_target), ("not used", inference.unused_source)):
+        if keys:
+            yield from ("", f"# {title}: {counted(len(keys), 'key')}")
+            yield from (f"#   {shown(group.pattern)}" for group in fold((key, "") for key in keys))
+
+
+def _question(ambiguity: Ambiguity) -> Iterator[str]:
+    yield from _comment(f"undecided: {ambiguity.message}")
+    if ambiguity.lines:
+        which = "one of these" if len(ambiguity.lines) > 1 else "this"
+        yield f"# {which} in the place of `!open` lines would decide it:"
+        yield from (f"#   {shown(line)}" for line in ambiguity.lines)
+
+
+def _comment(text: str) -> list[str]:
+    return wrap(shown(text), 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)

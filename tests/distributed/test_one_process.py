@@ -1,0 +1,202 @@
+"""The planners and readers without a process group: what they keep, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from ckptnames.errors import (
+    CkptnamesError,
+    CutShort,
+    IncompleteLoad,
+    InvalidIndex,
+    KeyCollision,
+    MalformedPickle,
+    MissingShard,
+    NothingMatched,
+    RankFailed,
+    RankInterrupted,
+    UnsafePath,
+)
+from ckptnames.loading.distributed import (
+    RenamingLoadPlanner,
+    RenamingSavePlanner,
+    as_ckptnames_errors,
+    load_distributed,
+    load_sharded,
+)
+
+
+@pytest.fixture(autouse=True)
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """DCP warns that it is alone."""
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is")
+        yield
+
+
+class Counting(nn.Module):
+    """A module with a state beside its tensors."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.n = n
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"n": self.n, "names": ["a", "b"]}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.n = state["n"]
+
+
+class Runs:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("touch owned",)
+
+
+def test_a_state_beside_the_tensors_goes_along() -> None:
+    saved = nn.Sequential(Counting(7))
+    save(saved.state_dict(), checkpoint_id="run", planner=RenamingSavePlanner("0.** -> net.0.**"))
+    model = nn.Sequential(Counting(1))
+    load_sharded(model, "run", rules="net.** -> **")
+    assert isinstance(model[0], Counting) and model[0].n == 7
+    assert torch.equal(model.state_dict()["0.fc.weight"], saved.state_dict()["0.fc.weight"])
+
+
+def test_of_what_is_no_tensor_only_plain_data_is_unpickled() -> None:
+    save({"w": torch.ones(2), "x": Runs()}, checkpoint_id="run")
+    Path("owned").unlink(missing_ok=True)
+    state = {"w": torch.zeros(2), "x": None}
+    planner = RenamingLoadPlanner("")
+    with pytest.raises(RankInterrupted, match="rank 0 failed midway"), as_ckptnames_errors(planner):
+        load(state, checkpoint_id="run", planner=planner)
+    assert not Path("owned").exists()
+
+
+def test_what_is_saved_under_new_names_keeps_its_nesting() -> None:
+    state = {"model": {"module.w": torch.ones(2)}, "optim": {"state": {"module.w": {"step": torch.ones(1)}}}, "n": 3}
+    save(state, checkpoint_id="mapped", planner=RenamingSavePlanner({"module.w": "w"}))
+    save(state, checkpoint_id="ruled", planner=RenamingSavePlanner("**.module.** -> **.**"))
+    for folder in ("mapped", "ruled"):
+        dcp_to_torch_save(folder, "out.pt")
+        found = torch.load("out.pt", weights_only=True)
+        assert list(found["model"]) == ["w"]
+        assert found["n"] == 3
+    assert torch.equal(found["optim"]["state"]["w.step"], torch.ones(1))
+
+
+@pytest.mark.parametrize("names", ["{p}.w -> w", {"a.w": "w", "b.w": "w"}])
+def test_names_that_collide_are_refused_before_anything_is_written(names: Any) -> None:
+    with pytest.raises(KeyCollision), as_ckptnames_errors():
+        save({"a.w": torch.ones(2), "b.w": torch.ones(2)}, checkpoint_id="run", planner=RenamingSavePlanner(names))
+    assert not list(Path().glob("run/*.distcp"))
+
+
+def test_what_is_not_asked_for_stays_in_the_folder() -> None:
+    save({"model": {"a.w": torch.ones(2), "b": torch.ones(1)}, "optim": {"lr": torch.ones(1)}}, checkpoint_id="run")
+    state = {"model": {"w": torch.zeros(2)}}
+    planner = RenamingLoadPlanner("model.a.** -> model.**")
+    with pytest.raises(IncompleteLoad) as info, as_ckptnames_errors(planner):
+        load(state, checkpoint_id="run", planner=planner)
+    assert info.value.rows == (("unexpected", "model.b", ""),)
+    planner = RenamingLoadPlanner("model.a.** -> model.**", unexpected="ignore")
+    load(state, checkpoint_id="run", planner=planner)
+    assert torch.equal(state["model"]["w"], torch.ones(2))
+    assert planner.report is not None and planner.report.unexpected == ("model.b",)
+
+
+def test_the_index_says_which_files_count() -> None:
+    Path("run").mkdir()
+    save_file({"0.weight": torch.ones(2, 2)}, "run/model-00001-of-00001.safetensors")
+    save_file({"0.weight": torch.zeros(2, 2)}, "run/consolidated.safetensors")
+    weight_map = {"0.weight": "model-00001-of-00001.safetensors"}
+    Path("run/model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    model = nn.Sequential(nn.Linear(2, 2, bias=False))
+    load_distributed(model, "run")
+    assert torch.equal(model.state_dict()["0.weight"], torch.ones(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("index", "error"),
+    [
+        ({"weight_map": {"0.weight": "model-00001-of-00001.safetensors"}}, MissingShard),
+        ({"weight_map": {"0.weight": "../other.safetensors"}}, UnsafePath),
+        ({"weights": {}}, InvalidIndex),
+        ("none", InvalidIndex),
+    ],
+)
+def test_a_broken_index_is_refused(index: Any, error: type[CkptnamesError]) -> None:
+    Path("run").mkdir()
+    save_file({"0.weight": torch.zeros(2, 2)}, "run/consolidated.safetensors")
+    Path("run/model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(error):
+        load_distributed(nn.Sequential(nn.Linear(2, 2, bias=False)), "run")
+
+
+def test_a_broken_header_is_refused() -> None:
+    Path("run").mkdir()
+    save_file({"0.weight": torch.zeros(2, 2)}, "run/model.safetensors")
+    Path("run/model.safetensors").write_bytes(Path("run/model.safetensors").read_bytes()[:-3])
+    with pytest.raises(CutShort):
+        load_distributed(nn.Sequential(nn.Linear(2, 2, bias=False)), "run")
+
+
+def test_no_file_outside_the_folder_is_read() -> None:
+    save({"weight": torch.ones(1, 1), "bias": torch.ones(1)}, checkpoint_id="run")
+    path = Path("run/.metadata")
+    metadata = pickle.loads(path.read_bytes())
+    for stored in metadata.storage_data.values():
+        stored.relative_path = "../elsewhere.distcp"
+    path.write_bytes(pickle.dumps(metadata))
+    with pytest.raises(UnsafePath):
+        load_sharded(nn.Linear(1, 1), "run")
+
+
+def test_a_load_of_nothing_is_none_even_where_all_may_be_kept() -> None:
+    save({"a": torch.ones(2)}, checkpoint_id="run")
+    with pytest.raises(NothingMatched):
+        load_sharded(nn.Linear(1, 1), "run", missing="keep", unexpected="ignore")
+
+
+def test_another_dtype_is_told() -> None:
+    save({"weight": torch.ones(1, 1), "bias": torch.ones(1, dtype=torch.bfloat16)}, checkpoint_id="run")
+    model = nn.Linear(1, 1)
+    assert load_sharded(model, "run").cast == (("bias", "BF16", "F32"),)
+    assert model.bias.dtype == torch.float32
+
+
+def test_one_of_two_names_of_a_tensor_is_enough() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    save({"0.weight": torch.ones(2, 2)}, checkpoint_id="run")
+    assert load_sharded(model, "run").missing == ()
+    assert torch.equal(model.state_dict()["1.weight"], torch.ones(2, 2))
+
+
+def test_damaged_metadata_is_an_error_of_ours() -> None:
+    save({"weight": torch.ones(1, 1)}, checkpoint_id="run")
+    path = Path("run/.metadata")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(MalformedPickle):
+        load_sharded(nn.Linear(1, 1), "run")
+
+
+def test_what_fails_alone_is_told_as_it_is() -> None:
+    with pytest.raises(RankFailed) as info, as_ckptnames_errors():
+        save({"weight": torch.ones(1, 1)}, checkpoint_id="/dev/null/run", planner=RenamingSavePlanner({}))
+    assert info.value.doing in ("planning", "writing")
