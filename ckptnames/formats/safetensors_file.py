@@ -15,7 +15,9 @@ from ckptnames.manifest import ContainerInfo, Storage, TensorInfo
 
 SHARDING = "DCP_SHARDING_INFO"
 """The metadata in which torch.distributed.checkpoint says where each tensor of the file stands in a larger one."""
-_NO_ALIAS = ("format", SHARDING)
+STAMP = "names_version"
+"""Where a file says which version of its model's names it has; a checkpoint of torch has it beside the weights."""
+_NO_ALIAS = ("format", SHARDING, STAMP)
 
 
 def open_safetensors(path: Path, file: str = "") -> SafetensorsFile:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from ckptnames.diffs import ShapeMismatch
 from ckptnames.errors import IncompleteLoad
 from ckptnames.folding import fold
+from ckptnames.inference.inference import Inference
 from ckptnames.wording import shape_text
 
 _LONGEST_RULES = 300
@@ -25,6 +26,14 @@ class Suggestion(NamedTuple):
     caution: str = ""
 
 
+def suggested(inference: Inference | None) -> Suggestion | None:
+    """Give inferred rules that fill most of what is open."""
+    if inference is None or not len(inference.rules) or 2 * len(inference.mapping) <= len(inference.unfilled_target):
+        return None
+    caution = inference.cautions[0].code if inference.cautions else ""
+    return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
+
+
 class Unfinished(Protocol):
     """What an error needs to know of a load."""
 
@@ -37,7 +46,13 @@ class Unfinished(Protocol):
 
 
 def incomplete(
-    found: Unfinished, *, where: str = "", n_target: int = 0, suggestion: Suggestion | None = None, outcome: str = ""
+    found: Unfinished,
+    *,
+    where: str = "",
+    n_target: int = 0,
+    suggestion: Suggestion | None = None,
+    own_code: str = "",
+    outcome: str = "",
 ) -> IncompleteLoad:
     """Compose the error of a load that is not whole; a suggestion may tell the rules that would make it so."""
     kinds = {
@@ -50,7 +65,12 @@ def incomplete(
     where = where or getattr(found, "source", "")
     n_target = n_target or getattr(found, "n_keys", 0)
     kept = len(found.missing) + len(found.mismatched)
-    advice = _by_rules(suggestion) if suggestion else _by_leave([what for _, what in counts], kept, n_target)
+    if suggestion:
+        advice = _by_rules(suggestion)
+    elif own_code and found.missing and found.unexpected:
+        advice = f"the model has code of its own for what it loads, '{own_code}': model.load_state_dict() runs it"
+    else:
+        advice = _by_leave([what for _, what in counts], kept, n_target)
     return IncompleteLoad(where, counts, list(_balanced(rows)), advice, suggestion.rules if suggestion else "", outcome)
 
 

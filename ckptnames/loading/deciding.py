@@ -9,7 +9,7 @@ from ckptnames.errors import ExchangedNames, NamesTooNew, UnacceptedCaution, Und
 from ckptnames.folding import fold
 from ckptnames.inference.inference import Inference, inferred
 from ckptnames.inference.wrappers.wrapping import WRAPPERS
-from ckptnames.loading.complaints import Suggestion
+from ckptnames.loading.complaints import Suggestion, suggested
 from ckptnames.loading.hook import rules_of_hooks
 from ckptnames.loading.migrations import Migrations, history_of
 from ckptnames.loading.pairing import Pairing, explained, paired
@@ -54,11 +54,11 @@ def _inferred(source: Manifest, target: Target) -> Inference:
 
 def _suggestion(inference: Inference, source: Manifest, target: Target) -> Suggestion | None:
     """Give the rules that fill most of what is open, else the prefix that stands for another."""
-    if len(inference.rules) and 2 * len(inference.mapping) > len(inference.unfilled_target):
-        caution = inference.cautions[0].code if inference.cautions else ""
-        return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
-    found = explained(source, target).rules
-    return Suggestion(str(found)) if found is not None else None
+    found = suggested(inference)
+    if found is not None:
+        return found
+    rules = explained(source, target).rules
+    return Suggestion(str(rules)) if rules is not None else None
 
 
 def is_decided(inference: Inference, name: str, accept: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ from ckptnames.errors import CannotDecode, NoValues
 from ckptnames.formats.checkpoint import Checkpoint
 from ckptnames.formats.containers import Found, quoted, survey
 from ckptnames.formats.file_state import check_unchanged
-from ckptnames.formats.safetensors_file import SafetensorsFile
+from ckptnames.formats.safetensors_file import STAMP, SafetensorsFile
 from ckptnames.formats.safetensors_header import METADATA
 from ckptnames.formats.sharded import FolderCheckpoint
 from ckptnames.formats.symbols import Dict
@@ -23,7 +23,7 @@ from ckptnames.formats.torch_zip import TorchZip
 from ckptnames.formats.zip_directory import STORED
 from ckptnames.inference.wrappers.containers import chosen
 from ckptnames.loading.decoding import TORCH, Place, are_equal, read, read_into, strides_of
-from ckptnames.loading.sources import STAMP, Source
+from ckptnames.loading.sources import Source
 from ckptnames.manifest import Manifest, TensorInfo
 
 _HALVES = ("F4", "F6_E2M3", "F6_E3M2")

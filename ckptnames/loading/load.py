@@ -136,7 +136,12 @@ class _Allowed:
         tells = bool(pairing.mismatched) or suggestion is not None
         if in_the_way and (tells or not has_nothing):
             raise incomplete(
-                pairing, where=name, n_target=n_target, suggestion=suggestion, outcome="Nothing was loaded"
+                pairing,
+                where=name,
+                n_target=n_target,
+                suggestion=suggestion,
+                own_code=target.own_code,
+                outcome="Nothing was loaded",
             )
         if has_nothing:
             raise NothingMatched(name, _weights(opened.manifest), _weights(target.manifest), n_target)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from ckptnames.errors import CannotWrite
+from ckptnames.formats.safetensors_file import STAMP
 from ckptnames.loading.migrations import history_of
-from ckptnames.loading.sources import STAMP
 from ckptnames.prediction.canonical import canonical
 from ckptnames.prediction.live import predict_live
 from ckptnames.prediction.wrapper_types import unwrapped, unwrapped_paths
@@ -42,21 +43,28 @@ def save(model: nn.Module, path: str | os.PathLike[str], beside: Mapping[str, An
     """Save a model's weights under the names that it has without wrappers, and the version of its names if it has one.
 
     ``.safetensors`` makes such a file, in which tied weights stand once; anything else a dict with ``state_dict`` and
-    what is given as ``beside``, by ``torch.save``. The file is in place when it is whole.
+    what is given as ``beside``, by ``torch.save``. The file is in place when it is whole. Of a sharded model every
+    process has to call this, and the first one writes.
 
     Raises ``cannot-write``.
     """
     out = Path(path)
+    is_safetensors = out.suffix == ".safetensors"
+    state = canonical_state_dict(model, tied=not is_safetensors)
+    if _is_gathered(state) and dist.get_rank() != 0:
+        return
     history = history_of(unwrapped(model))
     part = out.with_name(f".{out.name}.ckptnames-{os.getpid()}")
     try:
-        if out.suffix == ".safetensors":
-            if beside:
-                raise CannotWrite(out, "safetensors holds nothing but tensors, and none of what is given as 'beside'")
-            _save_safetensors(model, part, {STAMP: str(history.version)} if history else {})
+        if is_safetensors:
+            odd = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
+            if beside or odd:
+                what = f"'{odd[0]}' is none" if odd else "'beside' is none"
+                raise CannotWrite(out, f"safetensors holds nothing but tensors, and {what}")
+            _save_safetensors(model, state, part, {STAMP: str(history.version)} if history else {})
         else:
             stamp = {STAMP: history.version} if history else {}
-            torch.save({"state_dict": canonical_state_dict(model), **stamp, **(beside or {})}, part)
+            torch.save({"state_dict": state, **stamp, **(beside or {})}, part)
         part.replace(out)
     except (OSError, RuntimeError) as error:
         raise CannotWrite(out, getattr(error, "strerror", "") or str(error).partition("\n")[0]) from error
@@ -64,17 +72,21 @@ def save(model: nn.Module, path: str | os.PathLike[str], beside: Mapping[str, An
         part.unlink(missing_ok=True)
 
 
-def _save_safetensors(model: nn.Module, out: Path, stamp: Mapping[str, str]) -> None:
+def _is_gathered(state: dict[str, Any]) -> bool:
+    """Put together what is sharded, and tell whether anything was."""
+    sharded = [key for key, value in state.items() if hasattr(value, "full_tensor")]
+    for key in sharded:
+        state[key] = state[key].full_tensor()
+    return bool(sharded)
+
+
+def _save_safetensors(model: nn.Module, state: Mapping[str, Any], out: Path, stamp: Mapping[str, str]) -> None:
     from safetensors.torch import save_file
 
     names = canonical(model)
-    tensors = canonical_state_dict(model, tied=False)
-    odd = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
-    if odd:
-        raise CannotWrite(out, f"'{odd[0]}' is no tensor, and safetensors holds nothing else")
     # As safetensors' own save_model tells of names that it leaves out.
     aliases = {names[alias]: names[kept] for alias, kept in _aliases(model).items()}
-    whole = {key: value.detach().contiguous() for key, value in tensors.items()}
+    whole = {key: value.detach().contiguous() for key, value in state.items()}
     save_file(whole, out, metadata={"format": "pt", **aliases, **stamp})
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from ckptnames.errors import NoSuchEntry, NotAStateDict
 from ckptnames.formats.containers import quoted, role_of
 from ckptnames.formats.reading import open_path
+from ckptnames.formats.safetensors_file import STAMP
 from ckptnames.inference.wrappers.containers import best_container
 from ckptnames.manifest import ContainerInfo, Manifest
 from ckptnames.prediction.tensors import infos_of, ties_of
@@ -23,9 +24,6 @@ Loadable = str | os.PathLike[str] | Mapping[str, Any] | nn.Module
 
 Versions = Mapping[str, Mapping[str, Any]]
 """The ``_metadata`` of a state dict: for each path of a module what it said of itself."""
-
-STAMP = "names_version"
-"""Where a file says which version of a model's names it has: a key beside the container, or in the metadata."""
 
 _MOST_LEVELS = 6
 

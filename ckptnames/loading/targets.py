@@ -51,15 +51,27 @@ class Target:
         entry = self.entries.get(key)
         if entry is None or entry.kind not in ("parameter", "buffer"):
             return None
-        found: Any = entry.owner._parameters.get(entry.leaf)
-        if found is None:
-            found = entry.owner._buffers.get(entry.leaf)
+        # What a script module has in their place knows no more of a dict than this.
+        places: tuple[Any, ...] = (entry.owner._parameters, entry.owner._buffers)
+        found = next((own[entry.leaf] for own in places if entry.leaf in own), None)
         # The part of a process, as FSDP registers it, is not what the state dict shows.
         return found if isinstance(found, torch.Tensor) and self._is_whole(key, found) else None
 
     def _is_whole(self, key: str, tensor: torch.Tensor) -> bool:
         shape = self.manifest[key].shape
         return shape is None or tuple(tensor.shape) == shape
+
+    @property
+    def own_code(self) -> str:
+        """Name the code that is not torch's and has a say in what the model loads, if there is any."""
+        for _, module in modules(self.model):
+            hooks = [getattr(hook, "hook", hook) for hook in module._load_state_dict_pre_hooks.values()]
+            methods = [getattr(type(module), name) for name in ("load_state_dict", "_load_from_state_dict")]
+            for code in (*hooks, *methods):
+                home = getattr(code, "__module__", None) or type(code).__module__
+                if not home.startswith(("torch.", "ckptnames.")):
+                    return str(getattr(code, "__qualname__", type(code).__qualname__))
+        return ""
 
     def is_weight_norm(self, key: str) -> bool:
         """Tell whether a key is a part of torch's weight norm, new or old."""

@@ -28,6 +28,11 @@ class Attention(nn.Module):
         self.add_module(key, nn.Linear(8, 8, bias=False))
 
 
+class WithItsOwnCode(nn.Sequential):
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *args: object) -> None:
+        pass
+
+
 def backbone(classes: int, head: str = "fc") -> nn.Module:
     return nn.Sequential(
         OrderedDict([("conv", nn.Linear(4, 4)), ("mid", nn.Linear(4, 4)), (head, nn.Linear(4, classes))])
@@ -59,6 +64,19 @@ def names_that_no_wrapper_explains() -> None:
     save_file({key: torch.zeros(n + 1, 2) for n, key in enumerate(("fc1.w", "fc2.w", "fc3.w"))}, "old.safetensors")
     model = nn.ModuleDict({f"layer{n}": nn.ParameterDict({"w": torch.zeros(n, 2)}) for n in (1, 2, 3)})
     ckptnames.load(model, "old.safetensors")
+
+
+@raises(errors.IncompleteLoad)
+def names_that_the_models_own_code_knows() -> None:
+    """
+    error[incomplete-load]: the checkpoint does not fill the model: 2 keys missing, 1 key unexpected
+      missing      out.{weight,bias}
+      unexpected   whole
+      help: the model has code of its own for what it loads, 'WithItsOwnCode._load_from_state_dict': model.load_state_dict() runs it. Nothing was loaded
+    """
+
+    model = WithItsOwnCode(OrderedDict([("fc", nn.Linear(4, 4)), ("out", nn.Linear(4, 2))]))
+    ckptnames.load(model, {**nn.ModuleDict({"fc": nn.Linear(4, 4)}).state_dict(), "whole": torch.zeros(10)})
 
 
 @raises(errors.IncompleteLoad)

@@ -89,6 +89,14 @@ def test_saving_stamps_the_version(name: str, tmp_path: Path) -> None:
     assert "led to version 4" in str(ckptnames.load(Newer(), tmp_path / name))
 
 
+def test_a_version_is_no_name_of_a_tensor(tmp_path: Path) -> None:
+    class Many(nn.ParameterList):
+        history = ckptnames.Migrations(ckptnames.Rules.parse(""), version=2)
+
+    ckptnames.save(Many([torch.ones(2), torch.ones(3), torch.ones(4)]), tmp_path / "m.safetensors")
+    assert sorted(ckptnames.read(tmp_path / "m.safetensors")) == ["0", "1", "2"]
+
+
 def exchanging(version: int) -> nn.Module:
     class Model(names_of("q", "k")):  # type: ignore[misc]
         history = ckptnames.Migrations(ckptnames.Rules.parse("--- version 2\nq.** -> k.**\nk.** -> q.**"), version)

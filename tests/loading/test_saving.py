@@ -51,6 +51,17 @@ def test_saving_and_loading(name: str, wrap: Any, tmp_path: Path) -> None:
     assert_has(target, Net(seed=1).state_dict())
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - NORMED))
+@pytest.mark.parametrize("name", ["m.pt", "m.safetensors"])
+def test_any_kind_of_model_makes_a_plain_file(
+    name: str, kind: str, process_group: None, quiet: None, tmp_path: Path
+) -> None:
+    ckptnames.save(KINDS[kind](Net(seed=1)), tmp_path / name)
+    target = Net(seed=2)
+    assert ckptnames.load(target, tmp_path / name).renamed.keys() <= {"head.weight"}
+    assert_has(target, Net(seed=1).state_dict())
+
+
 def test_others_read_what_was_saved(tmp_path: Path) -> None:
     ckptnames.save(nn.DataParallel(Net(seed=1)), tmp_path / "m.safetensors")
     target = Net(seed=2)

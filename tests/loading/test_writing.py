@@ -226,6 +226,38 @@ def test_shared_modules_and_frozen_ones(path: Path) -> None:
         assert not shared.weight.requires_grad
 
 
+class Layers(nn.Module):
+    """Layers with parameters of uncommon names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16)
+        self.gru = nn.GRU(4, 3, 2, bidirectional=True)
+        self.list = nn.ParameterList([torch.randn(2), torch.randn(3)])
+        self.dict = nn.ParameterDict({"x": torch.randn(2)})
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_layers_of_uncommon_names(assign: bool, tmp_path: Path) -> None:
+    source, target = Layers(), Layers()
+    torch.save(nn.DataParallel(source).state_dict(), tmp_path / "m.pt")
+    ckptnames.load(target, tmp_path / "m.pt", assign=assign)
+    assert_is(target, source)
+    x = torch.ones(5, 1, 4)
+    assert torch.equal(target.gru(x)[0], source.gru(x)[0])
+
+
+@pytest.mark.parametrize("trace", [torch.jit.script, torch.fx.symbolic_trace])
+def test_programs_are_loaded_like_modules(trace: Any, quiet: None) -> None:
+    source = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    target = trace(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    ckptnames.load(target, nn.DataParallel(source).state_dict())
+    assert_is(target, source)
+    x = torch.rand(4, 2)
+    assert torch.equal(target.eval()(x), source.eval()(x))
+
+
 class OwnLoading(nn.Linear):
     """Notes how it is loaded."""
 

@@ -16,7 +16,7 @@ from ckptnames.inference.inference import Inference, inferred
 from ckptnames.inference.wrappers.explanation import explain
 from ckptnames.inference.wrappers.wrapping import unwrapped
 from ckptnames.loading.casting import Cast, loss
-from ckptnames.loading.complaints import Suggestion, incomplete
+from ckptnames.loading.complaints import Suggestion, incomplete, suggested
 from ckptnames.loading.deciding import is_decided
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import TIED, heads
@@ -75,9 +75,9 @@ def _is_one_prefix(rules: Rules, source: Manifest, target: Manifest) -> bool:
 
 def _suggested(inference: Inference, source: Manifest, target: Manifest) -> Suggestion | None:
     """Give the rules that fill most of what is open, else the prefix that stands for another."""
-    if len(inference.rules) and 2 * len(inference.mapping) > len(inference.unfilled_target):
-        caution = inference.cautions[0].code if inference.cautions else ""
-        return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
+    found = suggested(inference)
+    if found is not None:
+        return found
     rules = explain(source, target).rules
     return None if rules is None else Suggestion(str(rules))
 
