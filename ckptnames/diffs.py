@@ -15,6 +15,7 @@ from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
+from ckptnames.rules.recipes import narrowed, recipes
 from ckptnames.rules.rule import OPEN
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Diff:
     after_rules: Diff | None = None
     """The same once ``rules`` are applied to the source."""
     causes: tuple[Cause, ...] = ()
+    recipe: str = ""
+    """The recipe, as in ``recipe:weight-norm``, that makes the last stage of ``rules``."""
     evidence: tuple[Evidence, ...] = ()
     """The rules one by one, where they go beyond wrappers and prefixes and were inferred."""
     cautions: tuple[Caution, ...] = ()
@@ -105,7 +108,7 @@ def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -
     source_manifest = source_for(source, target_manifest)
     plain = compare(source_manifest, target_manifest)
     if rules is not None:
-        given = Rules.parse(rules) if isinstance(rules, str) else rules
+        given = narrowed(Rules.parse(rules) if isinstance(rules, str) else rules, source_manifest)
         return _with(plain, rules=given, after_rules=_after(given, plain))
     if plain.same:
         return plain
@@ -130,6 +133,9 @@ def _inferred(explained: Diff) -> Diff:
     left = explained.after_rules or explained
     if explained.obstacles or left.settled or not (left.missing or left.shape_mismatch):
         return explained
+    by_recipe = _by_recipe(explained)
+    if by_recipe is not None:
+        return by_recipe
     # Most differences are wrappers and prefixes: they do not pay for loading what finds more.
     from ckptnames.inference.inference import inferred
 
@@ -150,6 +156,26 @@ def _inferred(explained: Diff) -> Diff:
             ambiguous=found.ambiguous,
         )
     return explained if explained.choices else _with(explained, ambiguous=_of(left.missing, found.ambiguous))
+
+
+def _by_recipe(explained: Diff) -> Diff | None:
+    """Find the recipe that, after wrappers and prefixes, explains all that is left."""
+    left = explained.after_rules or explained
+    for recipe in recipes() if left.unexpected else ():
+        rules = recipe.for_keys(left.source)
+        n_renamed = sum(rules(key) != key for key in left.source)
+        after = _after(rules, left) if n_renamed else left
+        if after.settled:
+            cause = Cause(f"{recipe.title} (`{rules.name}`)", n_renamed, len(left.source))
+            return _with(
+                explained,
+                rules=Rules([*(explained.rules or Rules()).stages, *rules.stages]),
+                after_rules=after,
+                causes=(*explained.causes, cause),
+                recipe=rules.name,
+                choices=(),
+            )
+    return None
 
 
 def _of(missing: Collection[str], ambiguous: Iterable[Ambiguity]) -> tuple[Ambiguity, ...]:

@@ -13,21 +13,33 @@ from ckptnames.errors import CannotWrite, OutputExists
 from ckptnames.formats.outputs import free_name
 from ckptnames.inference.inference import inferred
 from ckptnames.inference.wrappers.containers import chosen
-from ckptnames.report.inference import inference_json, inference_text, rule_file
+from ckptnames.report.inference import inference_json, inference_text, recipes_json, recipes_text, rule_file
 from ckptnames.rules import Rules
+from ckptnames.rules.recipes import recipes
 from ckptnames.wording import shown
 
 
 @click.command("infer", short_help="The rules that lead from one set of names to another.")
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", required=False, metavar="SOURCE")
+@click.argument("target", required=False, metavar="TARGET")
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the rules there, with reasons, and `!open` where undecided."
 )
-@click.option("--given", metavar="FILE", help="Rules that are right already; the rest is found.")
+@click.option("--given", metavar="FILE", help="Rules that are right already, or recipe:NAME; the rest is found.")
+@click.option("--recipes", "lists_recipes", is_flag=True, help="List the recipes instead; no operands then.")
 @click.option("--force", is_flag=True, help="Overwrite an existing FILE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(source: str, target: str, output: str | None, given: str | None, force: bool, as_json: bool) -> int:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    source: str | None,
+    target: str | None,
+    output: str | None,
+    given: str | None,
+    lists_recipes: bool,
+    force: bool,
+    as_json: bool,
+) -> int:
     """Find the rules by which the names of SOURCE become those of TARGET, from names and shapes alone.
 
     What evidence does not decide stays open, each with the line that would decide it. Exits 0 where every weight of
@@ -37,7 +49,12 @@ def command(source: str, target: str, output: str | None, given: str | None, for
     ckptnames infer original.safetensors model.py:Net
     ckptnames infer meta.pth hf.safetensors -o names.rules
     ckptnames infer meta.pth hf.safetensors --given names.rules -o names.rules
+    ckptnames infer --recipes
     """
+    if lists_recipes:
+        return _list_recipes(as_json)
+    if source is None or target is None:
+        raise click.MissingParameter(ctx=ctx, param=ctx.command.params[source is not None])
     decided = None if given is None else Rules.load(given)
     if output is not None and output != given and not force and Path(output).exists():
         raise OutputExists(output, free_name(Path(output)))
@@ -54,6 +71,14 @@ def command(source: str, target: str, output: str | None, given: str | None, for
     if output is not None:
         talk(f"wrote {shown(output)}")
     return exits.DONE if found.complete else exits.INCOMPLETE
+
+
+def _list_recipes(as_json: bool) -> int:
+    if as_json:
+        out_json(recipes_json(recipes()))
+    else:
+        out(recipes_text(recipes(), width=width()))
+    return exits.DONE
 
 
 def _write(path: str, text: str) -> None:

@@ -151,6 +151,7 @@ from ckptnames.errors.rules import (
     KeyTooLong,
     NotInvertible,
     RuleSyntax,
+    UnknownRecipe,
     UnknownRulesVersion,
     UnreadableRules,
 )
@@ -291,6 +292,7 @@ __all__ = [
     "UnfilledTarget",
     "UnknownBytes",
     "UnknownDtype",
+    "UnknownRecipe",
     "UnknownRulesVersion",
     "UnknownWrapper",
     "UnmatchedRule",

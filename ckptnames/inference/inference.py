@@ -19,6 +19,7 @@ from ckptnames.inference.undecided import Ambiguity, ambiguities, open_lines
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
+from ckptnames.rules.recipes import narrowed
 from ckptnames.rules.rule import OPEN, Rule
 from ckptnames.rules.ruleset import Stage
 
@@ -70,7 +71,7 @@ def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> 
     >>> print(found.rules, end="")
     layers.0.attention.w{p:q|v}.** -> h.0.self_attn.{p:q|v}_proj.**
     """
-    decided = _Decided(source, target, given)
+    decided = _Decided(source, target, None if given is None else narrowed(given, source))
     search = _Search(decided.source, decided.target)
     return _Answer(source, target, decided, search).inference()
 

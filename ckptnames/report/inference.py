@@ -14,6 +14,7 @@ from ckptnames.inference.undecided import Ambiguity
 from ckptnames.manifest import Manifest
 from ckptnames.report.remedy import UNWRITTEN
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.rules.recipes import PREFIX, Recipe
 from ckptnames.wording import counted, path_in_shell, shape_text, shown
 
 _MOST_LISTED = 6
@@ -143,6 +144,17 @@ def _next(inference: Inference, paint: Paint) -> list[str]:
         said,
         f"  {paint('cyan', f'ckptnames fix {path_in_shell(source)} --like {path_in_shell(target)}{accept} -o OUT')}",
     ]
+
+
+def recipes_text(recipes: Sequence[Recipe], *, width: int = WIDTH) -> str:
+    """List recipes as they are named in a command, each with what it does."""
+    rows = [(f"{PREFIX}{recipe.name}", recipe.title) for recipe in recipes]
+    return "\n".join(columns(rows, width=width)) + "\n"
+
+
+def recipes_json(recipes: Sequence[Recipe]) -> Mapping[str, Any]:
+    """Give the object that ``ckptnames infer --recipes --json`` prints."""
+    return {"recipes": [{"name": each.name, "title": each.title, "rules": str(each.rules)} for each in recipes]}
 
 
 def inference_json(inference: Inference) -> Mapping[str, Any]:

@@ -150,7 +150,7 @@ def _command_and_line(diff: Diff, left: _Left) -> Remedy:
     if _like(diff.target):
         # Without flags the rules are found again, from the target.
         is_short = diff.rules is not None and not diff.evidence and edit_flags(diff.rules) is not None
-        edits = _edits(diff.rules) if is_short else []
+        edits = _edits_of(diff) if is_short or diff.recipe else []
         accepted += [f"--accept {caution.code}" for caution in diff.cautions]
         accepted += ["--drop-unexpected"] if dropped else []
         accepted += [f"--allow shape-mismatch={in_shell(pattern)}" for pattern in _patterns(left.reshaped)]
@@ -246,6 +246,13 @@ def _output(source: str, word: str) -> PurePath:
     if path.name in ("", ".."):
         return path / ".." / word
     return path.with_name(f"{path.stem}.{word}{path.suffix}")
+
+
+def _edits_of(diff: Diff) -> list[str]:
+    """Spell the rules of a diff for a shell, those of a recipe by its name."""
+    if not diff.recipe or diff.rules is None:
+        return _edits(diff.rules)
+    return [*_edits(Rules(diff.rules.stages[:-1])), f"--rules {diff.recipe}"]
 
 
 def _edits(rules: Rules | None) -> list[str]:
