@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.wrappers.containers import source_for
 from ckptnames.inference.wrappers.explanation import Cause, explain
+from ckptnames.inference.wrappers.flattened import Flattened, unflattened
 from ckptnames.inference.wrappers.obstacles import Obstacle, transposed
 from ckptnames.inference.wrappers.pairing import Choice
+from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
@@ -116,16 +118,29 @@ def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -
 
 
 def _explained(plain: Diff) -> Diff:
-    """Find the wrappers and prefixes that explain the difference."""
-    found = explain(plain.source, plain.target)
+    """Find the wrappers and prefixes that explain the difference, and names whose dots were flattened."""
+    flat = unflattened(plain.source, plain.target)
+    found = explain(plain.source if flat is None else flat.source, plain.target)
+    rules, causes, choices = found.rules, found.causes, found.choices
+    if flat is not None:
+        choices = _flattened_last(choices, flat)
+        if flat.fills(plain.target, rules or Rules()):
+            rules = Rules([*flat.rules.stages, *(rules or Rules()).stages])
+            causes = (Cause(flat.words, len(flat.names), len(plain.source)), *causes)
     return _with(
         plain,
-        rules=found.rules,
-        after_rules=None if found.rules is None else _after(found.rules, plain),
-        causes=found.causes,
-        choices=found.choices,
+        rules=rules,
+        after_rules=None if rules is None else _after(rules, plain),
+        causes=causes,
+        choices=choices,
         obstacles=found.obstacles,
     )
+
+
+def _flattened_last(choices: Sequence[Choice], flat: Flattened) -> tuple[Choice, ...]:
+    """Mark the copies whose names were flattened: it takes more to have them."""
+    marked = [each._replace(is_flattened=any(has_prefix(each.strip, path) for path in flat.paths)) for each in choices]
+    return tuple(sorted(marked, key=lambda choice: choice.is_flattened))
 
 
 def _inferred(explained: Diff) -> Diff:
@@ -155,7 +170,15 @@ def _inferred(explained: Diff) -> Diff:
             cautions=found.cautions,
             ambiguous=found.ambiguous,
         )
-    return explained if explained.choices else _with(explained, ambiguous=_of(left.missing, found.ambiguous))
+    if explained.choices:
+        return _with(explained, choices=_with_lines(explained.choices, found.ambiguous))
+    return _with(explained, ambiguous=_of(left.missing, found.ambiguous))
+
+
+def _with_lines(choices: Sequence[Choice], ambiguous: Sequence[Ambiguity]) -> tuple[Choice, ...]:
+    """Note how a flattened copy is had where it is one of two."""
+    line = next((each.lines[0] for each in ambiguous if len(each.lines) == len(choices) == 2), "")
+    return tuple(choice._replace(given=line) if choice.is_flattened else choice for choice in choices)
 
 
 def _by_recipe(explained: Diff) -> Diff | None:

@@ -9,6 +9,7 @@ from typing import Any
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
 from ckptnames.folding import fold
 from ckptnames.inference.wrappers.explanation import Cause
+from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest
 from ckptnames.report.inference import caution_blocks, open_blocks, rule_lines
 from ckptnames.report.remedy import remedy
@@ -73,7 +74,7 @@ def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
         n = len(diff.choices)
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
-        yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
+        yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c)) for c in diff.choices])
     for cause in diff.causes:
         yield paint("bold", cause_text(cause))
     if diff.evidence:
@@ -112,9 +113,10 @@ def cause_text(cause: Cause) -> str:
     return f"{cause.n_keys:,} of {counted(cause.n_source, 'key')}: {shown(cause.words)}"
 
 
-def _kind(prefix: str) -> str:
-    words = prefix.lower().replace(".", "_").split("_")
-    return "(an averaged copy)" if "ema" in words else ""
+def _kind(choice: Choice) -> str:
+    words = choice.strip.lower().replace(".", "_").split("_")
+    said = [*["an averaged copy"] * ("ema" in words), *["its dots are flattened"] * choice.is_flattened]
+    return f"({', '.join(said)})" if said else ""
 
 
 def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:

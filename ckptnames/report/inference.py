@@ -26,7 +26,11 @@ def inference_text(inference: Inference, *, width: int = WIDTH, paint: Paint = P
     source, target = inference.source, inference.target
     blocks = [
         [f"source  {_described(source)}", f"target  {_described(target)}"],
-        [paint("bold", _headline(inference)), *rule_lines(inference.evidence, width, reasons=True)],
+        [
+            paint("bold", _headline(inference)),
+            *_flattened(inference),
+            *rule_lines(inference.evidence, width, reasons=True),
+        ],
         *caution_blocks(inference.cautions, width, paint),
         *open_blocks(inference.ambiguous, width, paint),
         *_left(inference, width),
@@ -43,11 +47,23 @@ def _described(manifest: Manifest) -> str:
 def _headline(inference: Inference) -> str:
     n, n_all = len(inference.mapping), len(inference.target)
     filled = f"{n:,} of {counted(n_all, 'target key')} {'is' if n == 1 else 'are'} filled"
+    if not inference.evidence and inference.flattened:
+        return f"{filled[:1].upper()}{filled[1:]}:"
     if not inference.evidence and len(inference.rules):
         return f"Under the given rules, {filled}."
     if not inference.evidence:
         return f"No rule is needed: {filled}." if n else f"Nothing is decided: {filled}."
     return f"{counted(len(inference.evidence), 'rule')}, and {filled}:"
+
+
+def _flattened(inference: Inference) -> Iterator[str]:
+    """Say which names got their dots back; the rules that do it are many, and stand in a file."""
+    flat = inference.flattened
+    if flat is not None:
+        rules = f"{counted(len(flat.rules), 'rule')}, which `-o FILE` writes down"
+        yield from (
+            f"  {shown(line)}" for line in wrap(f"{counted(len(flat.names), 'key')}: {flat.words}: {rules}", 78)
+        )
 
 
 def rule_lines(
