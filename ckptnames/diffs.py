@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptnames.droppable import is_droppable
-from ckptnames.inference.wrappers.containers import source_for
+from ckptnames.inference.wrappers.containers import chosen, source_for
 from ckptnames.inference.wrappers.explanation import Cause, explain
 from ckptnames.inference.wrappers.flattened import Flattened, unflattened
 from ckptnames.inference.wrappers.obstacles import Obstacle, transposed
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ckptnames.inference.cautions import Caution
     from ckptnames.inference.inference import Evidence
     from ckptnames.inference.undecided import Ambiguity
+    from ckptnames.values.comparing import Progress, ValueDiff
+    from ckptnames.values.opening import Payloads
 
 _MOST_NEAREST = 40
 """Nearest names are offered for this many missing keys: the search compares every pair."""
@@ -74,6 +76,8 @@ class Diff:
     """Those of ``missing`` and ``unexpected`` that carry no weights."""
     nearest: Mapping[str, str] = field(default_factory=dict)
     """For missing keys, the unexpected key that is spelled most alike."""
+    values: ValueDiff | None = None
+    """What differs in value between the keys that both sides have under ``rules``, where that was asked for."""
 
     @property
     def same(self) -> bool:
@@ -94,11 +98,12 @@ class Diff:
         return f"<Diff: {self.matched} matched, {len(self.missing)} missing, {len(self.unexpected)} unexpected>"
 
 
-def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -> Diff:
+def diff(source: Readable, target: Readable, rules: Rules | str | None = None, *, values: bool = False) -> Diff:
     """Say what differs between two checkpoints, manifests, models or state dicts, and find the rules that explain it.
 
     A model is one in memory, or named in text (``"model.py:Net"``) and built without memory for its weights.
-    ``rules`` are applied instead of being searched for, where they are given.
+    ``rules`` are applied instead of being searched for, where they are given. With ``values``, both are files, and what
+    their tensors hold is compared too.
 
     >>> from ckptnames.manifest import Manifest, TensorInfo
     >>> info = TensorInfo("F32", (2,), 8)
@@ -106,6 +111,8 @@ def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -
     >>> found.missing, str(found.rules).strip(), found.after_rules.same
     (('fc.bias',), 'module.** -> **', True)
     """
+    if values:
+        return _by_value(source, target, rules)
     target_manifest = manifest_of(target)
     source_manifest = source_for(source, target_manifest)
     plain = compare(source_manifest, target_manifest)
@@ -115,6 +122,30 @@ def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -
     if plain.same:
         return plain
     return _inferred(_explained(plain))
+
+
+def _by_value(source: Readable, target: Readable, rules: Rules | str | None) -> Diff:
+    from ckptnames.values.opening import open_file, payloads
+
+    ours, theirs = open_file(source), open_file(target)
+    wanted = theirs.checkpoint.manifest(theirs.container)
+    with payloads(ours, theirs) as both:
+        return with_values(diff(chosen(*ours, wanted), wanted, rules), both)
+
+
+def with_values(found: Diff, payloads: Payloads, progress: Progress | None = None) -> Diff:
+    """Compare what the tensors hold, too, of all keys that both sides have once the rules are applied.
+
+    Raises ``cannot-read``, ``source-changed``, ``numpy-missing``.
+    """
+    from ckptnames.values.comparing import compared
+
+    rules = found.rules or Rules()
+    fates = ((key, fate) for key in found.source for fate in rules.fates(key))
+    named = {fate.name: key for key, fate in fates if fate.name in found.target and not fate.is_open}
+    pairs = [(named[name], name) for name in found.target if name in named]
+    sides = (payloads.source, found.source), (payloads.target, found.target)
+    return _with(found, values=compared(pairs, *sides, progress=progress))
 
 
 def _explained(plain: Diff) -> Diff:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.cautions import Caution, cautions
@@ -55,6 +55,8 @@ class Inference:
     """True where every key of the target that holds weights is filled, and nothing is ambiguous."""
     flattened: Flattened | None = None
     """Names whose dots were flattened: the rules that give them back come first."""
+    by_value: bool = False
+    """True where the values of the tensors decided."""
 
     def __str__(self) -> str:
         from ckptnames.report.inference import inference_text
@@ -74,14 +76,14 @@ def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> 
     >>> print(found.rules, end="")
     layers.0.attention.w{p:q|v}.** -> h.0.self_attn.{p:q|v}_proj.**
     """
-    decided = _Decided(source, target, None if given is None else narrowed(given, source))
+    decided = Decided(source, target, None if given is None else narrowed(given, source))
     flat = unflattened(Manifest(decided.source), Manifest(decided.target))
-    search = _Search(decided.source, decided.target, () if flat is None else flat.names)
-    plain = _Answer(source, target, decided, search)
+    search = Search(decided.source, decided.target, () if flat is None else flat.names)
+    plain = Answer(source, target, decided, search)
     return plain.inference() if flat is None else _with_dots(plain, flat)
 
 
-def _with_dots(plain: _Answer, flat: Flattened) -> Inference:
+def _with_dots(plain: Answer, flat: Flattened) -> Inference:
     """Take the names whose dots were flattened for what they are, unless another copy is called so already.
 
     Where another copy has other names, neither is taken: one of the two is wanted. ``plain`` is the answer without any
@@ -92,17 +94,17 @@ def _with_dots(plain: _Answer, flat: Flattened) -> Inference:
     if rivals and is_beside_the_point(flat, rivals, len(plain.pairs)):
         return plain.inference()
     if rivals:
-        search = _Search(decided.source, decided.target, withheld={*rivals.values(), *flat.names})
-        return _Answer(source, target, decided, search, [between_flattened(flat, rivals)]).inference()
+        search = Search(decided.source, decided.target, withheld={*rivals.values(), *flat.names})
+        return Answer(source, target, decided, search, [between_flattened(flat, rivals)]).inference()
     given = Rules([*decided.given.stages, *flat.rules.stages, *flat.placed.stages])
-    dotted = _Decided(source, target, given)
+    dotted = Decided(source, target, given)
     return replace(
-        _Answer(source, target, dotted, _Search(dotted.source, dotted.target)).inference(),
+        Answer(source, target, dotted, Search(dotted.source, dotted.target)).inference(),
         flattened=flat,
     )
 
 
-class _Decided:
+class Decided:
     """What given lines decide, and the two sides without that."""
 
     def __init__(self, source: Manifest, target: Manifest, given: Rules | None) -> None:
@@ -128,7 +130,7 @@ def _without_open(rules: Rules) -> Rules:
     return Rules(stages, rules.name)
 
 
-class _Search:
+class Search:
     """The search itself, once more with the weights turned where that is what the shapes say."""
 
     def __init__(
@@ -156,16 +158,39 @@ class _Search:
         alignment.run()
         return alignment, filling(alignment, self.source, self.target, other)
 
+    def questions(self) -> list[Ambiguity]:
+        """Ask what names and shapes leave open."""
+        return ambiguities(self.copies, self.alignment)
 
-class _Answer:
+    def cautions(self, target: Manifest) -> tuple[Caution, ...]:
+        """Warn of pairs whose values may be laid out in different ways."""
+        return cautions(self.filled.pairs, self.source, target)
+
+
+class Found(Protocol):
+    """What a search gives, by names or by values."""
+
+    source: Mapping[str, TensorInfo]
+    filled: Filling
+
+    def questions(self) -> list[Ambiguity]:
+        """Ask what is not decided."""
+        ...
+
+    def cautions(self, target: Manifest) -> tuple[Caution, ...]:
+        """Warn of pairs whose values may be laid out in different ways."""
+        ...
+
+
+class Answer:
     """What was found, put into rules and words."""
 
     def __init__(
         self,
         source: Manifest,
         target: Manifest,
-        decided: _Decided,
-        search: _Search,
+        decided: Decided,
+        search: Found,
         asked: Sequence[Ambiguity] = (),
     ) -> None:
         self.source, self.target, self.decided, self.search = source, target, decided, search
@@ -176,6 +201,7 @@ class _Answer:
         self.why = {key: search.filled.why[name] for name, key in self.pairs.items()}
 
     def inference(self) -> Inference:
+        """Give the answer."""
         written, evidence = self._rules()
         mapping = {**self.decided.pairs, **self._original(self.pairs), **self._original(self.tied)}
         mapping = {name: mapping[name] for name in self.target if name in mapping}
@@ -190,7 +216,7 @@ class _Answer:
             mapping=mapping,
             evidence=tuple(evidence),
             ambiguous=ambiguous,
-            cautions=cautions(self.pairs, self.search.source, self.target),
+            cautions=self.search.cautions(self.target),
             unused_source=tuple(key for key in self.source if key not in used),
             unfilled_target=unfilled,
             transposed=self._original(self.search.filled.transposed),
@@ -199,7 +225,7 @@ class _Answer:
 
     def _ambiguous(self, rules: Rules) -> tuple[tuple[Ambiguity, ...], Sequence[Rule]]:
         origins = self.decided.origins
-        found = [*self.asked, *ambiguities(self.search.copies, self.search.alignment)]
+        found = [*self.asked, *self.search.questions()]
         is_open = {name for each in found for name in each.sources if rules.fates(origins[name])[0].is_open}
         found, lines = open_lines(found, self.pairs.values(), is_open)
         return tuple(each._replace(sources=tuple(origins[name] for name in each.sources)) for each in found), lines

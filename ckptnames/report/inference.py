@@ -151,9 +151,10 @@ def _next(inference: Inference, paint: Paint) -> list[str]:
     if not (source and target and inference.evidence):
         return []
     operands = f"{path_in_shell(source)} {path_in_shell(target)}"
-    if not inference.complete or inference.source.format in UNWRITTEN:
+    if not inference.complete or inference.by_value or inference.source.format in UNWRITTEN:
         said = "Write them to a file" + ("" if inference.complete else ", decide what is open, and go on from there")
-        return [f"{said}:", f"  {paint('cyan', f'ckptnames infer {operands} -o names.rules')}"]
+        how = "--by-value " * inference.by_value
+        return [f"{said}:", f"  {paint('cyan', f'ckptnames infer {how}{operands} -o names.rules')}"]
     accept = "".join(f" --accept {caution.code}" for caution in inference.cautions)
     said = "Once that is checked:" if accept else "Apply them:"
     return [

@@ -59,6 +59,7 @@ class Flattened(NamedTuple):
 def unflattened(source: Manifest, target: Manifest) -> Flattened | None:
     """Find the names whose dots were flattened, and where they stood; ``None`` where there are no such names.
 
+    >>> from ckptnames.manifest import TensorInfo
     >>> info = TensorInfo("F32", (2,), 8)
     >>> wanted = Manifest(dict.fromkeys(["a.b_c.0.w", "a.b_c.1.w", "a.d.w", "a.d.b"], info))
     >>> found = unflattened(Manifest(dict.fromkeys(["ema.ab_c0w", "ema.ab_c1w", "ema.adw", "ema.adb"], info)), wanted)
