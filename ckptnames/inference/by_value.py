@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ckptnames.inference.cautions import Caution
@@ -10,6 +10,7 @@ from ckptnames.inference.inference import Answer, Decided, Inference, Search
 from ckptnames.inference.matching.filling import Filling
 from ckptnames.inference.matching.neighbours import Group, Neighbours
 from ckptnames.inference.undecided import Ambiguity
+from ckptnames.inference.wrappers.flattened import unflattened
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
@@ -37,8 +38,25 @@ def inferred_by_value(
     """
     decided = Decided(source, target, None if given is None else narrowed(given, source))
     groups = alike(payloads.source, decided.source, payloads.target, decided.target, progress)
-    found = _ByValue(decided.source, decided.target, groups, source.ties)
-    return replace(Answer(source, target, decided, found).inference(), by_value=True)
+    flat = unflattened(Manifest(decided.source), Manifest(decided.target))
+    if flat is not None and any(key in flat.names for each in groups if not each.is_constant for key in each.sources):
+        # With their dots, names tell what stands around what.
+        decided = Decided(source, target, Rules([*decided.given.stages, *flat.rules.stages]))
+        groups = [_renamed(each, flat.names, decided) for each in groups]
+    else:
+        flat = None
+    ties = [[decided.names[key] for key in tie if key in decided.names] for tie in source.ties]
+    found = _ByValue(decided.source, decided.target, groups, ties)
+    return replace(Answer(source, target, decided, found).inference(), by_value=True, flattened=flat)
+
+
+def _renamed(group: Alike, names: Mapping[str, str], decided: Decided) -> Alike:
+    """Call keys as they are called with their dots, and leave out those that are decided by that."""
+    sources = (names.get(key, key) for key in group.sources)
+    return group._replace(
+        sources=tuple(key for key in sources if key in decided.source),
+        targets=tuple(name for name in group.targets if name in decided.target),
+    )
 
 
 class _ByValue:
@@ -49,12 +67,12 @@ class _ByValue:
         source: Mapping[str, TensorInfo],
         target: Mapping[str, TensorInfo],
         groups: Sequence[Alike],
-        ties: Iterable[Collection[str]],
+        ties: Iterable[Sequence[str]],
     ) -> None:
         self.source, self.target = source, target
         self.filled = Filling({}, {}, {})
         self.neighbours = Neighbours()
-        first_of = {key: tie[0] for tie in map(list, ties) for key in tie}
+        first_of = {key: tie[0] for tie in ties for key in tie}
         shared: list[Group] = []
         for group in groups:
             if len(group.sources) == 1 and (len(group.targets) == 1 or not group.is_constant):

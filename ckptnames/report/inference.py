@@ -210,6 +210,9 @@ def _file_lines(inference: Inference) -> Iterator[str]:
         )
         yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
     remarks = {each.rule: f"{counted(each.n_keys, 'key')}{f': {each.why}' if each.why else ''}" for each in evidence}
+    if inference.flattened is not None:
+        flat = inference.flattened
+        remarks[str(next(iter(flat.rules)))] = f"{counted(len(flat.names), 'key')}: {flat.words}"
     questions = {line: each for each in reversed(inference.ambiguous) for line in each.open[:1]}
     for number, stage in enumerate(inference.draft.stages):
         if number or stage.name:

@@ -124,7 +124,7 @@ def test_ties_of_the_source_are_one_tensor_and_those_of_the_target_are_filled_al
     assert ckptnames.plan(one, doubled.rules, copies).mapping == dict(doubled.mapping)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_no_pair_is_wrong_whatever_the_names(
     tmp_path_factory: pytest.TempPathFactory, seed: int, n_layers: int
@@ -151,6 +151,21 @@ def test_no_pair_is_wrong_whatever_the_names(
     assert not [name for name in wrong if name.endswith(f".{table.get('weight')}") and source[truth[name]].dim() > 1]
     asked = {name for each in found.ambiguous for name in each.targets}
     assert set(names) == set(found.mapping) | asked | set(found.unfilled_target)
+
+
+def test_flattened_names_get_their_dots_back_first(tmp_path: Path) -> None:
+    """Then modules are seen, and constants told apart by them."""
+    source = network(12)
+    flat = {f"model_ema.{key.replace('.', '')}": value for key, value in source.items()}
+    live = {f"model.{key}": value + 1 for key, value in source.items()}
+    paths = saved(tmp_path / "a.pt", {**live, **flat}), saved(tmp_path / "b.pt", source)
+    found = ckptnames.infer(*paths, by_value=True)
+    assert dict(found.mapping) == {key: f"model_ema.{key.replace('.', '')}" for key in source}
+    assert found.complete
+    assert ckptnames.plan(paths[0], found.rules, paths[1]).mapping == dict(found.mapping)
+    other = saved(tmp_path / "c.pt", {key: value + 1 for key, value in source.items()})
+    of_live = ckptnames.infer(paths[0], other, by_value=True)
+    assert (str(of_live.rules), of_live.complete) == ("model.** -> **\n", True)
 
 
 def test_neighbours_tell_only_what_they_know() -> None:

@@ -112,6 +112,13 @@ def test_a_live_copy_beside_it_leaves_a_choice_that_names_the_averaged_one(
         assert all(key.startswith(prefix) for key in decided.mapping.values())
     screen = str(ckptnames.diff("ldm.ckpt", "unet.pt"))
     assert "model_ema.diffusion_model." in screen and "(an averaged copy, its dots are flattened)" in screen
+    rules = Path("names.rules")
+    args = ["infer", "ldm.ckpt", "unet.pt", "--given", "live.rules", "-o", str(rules)]
+    Path("live.rules").write_text(question.lines[0])
+    assert CliRunner().invoke(cli, args).exit_code == 0
+    assert "# 184 keys: give back the dots that were flattened in `model_ema.diffusion_model…`\n" in rules.read_text(
+        "utf-8"
+    )
     commands = [line.strip() for line in screen.splitlines() if line.startswith("  ckptnames ")]
     live, *averaged = commands
     assert CliRunner().invoke(cli, shlex.split(live)[1:]).exit_code == 0

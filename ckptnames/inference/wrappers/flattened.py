@@ -90,11 +90,14 @@ def unflattened(source: Manifest, target: Manifest) -> Flattened | None:
 
 def _groups(source: Manifest, target: Manifest) -> list[list[str]]:
     """Group the keys that stand in one module and are called otherwise in the target."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for key, info in source.items():
-        if key not in target and info.shape != ():
-            found[key.rpartition(".")[0]].append(key)
     least = max(_LEAST, len(target) // _LEAST_SHARE)
+    n_keys = Counter([key.rpartition(".")[0] for key in source])
+    large = {module for module, n in n_keys.items() if n >= least}
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for key, info in source.items() if large else ():
+        module = key.rpartition(".")[0]
+        if module in large and key not in target and info.shape != ():
+            found[module].append(key)
     return [keys for keys in found.values() if len(keys) >= least]
 
 
