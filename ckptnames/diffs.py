@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptnames.droppable import is_droppable
-from ckptnames.inference.wrappers.containers import source_for
+from ckptnames.inference.wrappers.containers import chosen, source_for
 from ckptnames.inference.wrappers.explanation import Cause, explain
+from ckptnames.inference.wrappers.flattened import Flattened, unflattened
 from ckptnames.inference.wrappers.obstacles import QUANTISED, Obstacle, transposed
 from ckptnames.inference.wrappers.pairing import Choice
+from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest, OpenPart, TensorInfo
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
+from ckptnames.rules.recipes import narrowed, recipes
 from ckptnames.rules.rule import OPEN
 
 if TYPE_CHECKING:
     from ckptnames.inference.cautions import Caution
     from ckptnames.inference.inference import Evidence
     from ckptnames.inference.undecided import Ambiguity
+    from ckptnames.values.comparing import Progress, ValueDiff
+    from ckptnames.values.opening import Payloads
 
 _MOST_NEAREST = 40
 """Nearest names are offered for this many missing keys: the search compares every pair."""
@@ -59,6 +64,8 @@ class Diff:
     after_rules: Diff | None = None
     """The same once ``rules`` are applied to the source."""
     causes: tuple[Cause, ...] = ()
+    recipe: str = ""
+    """The recipe, as in ``recipe:weight-norm``, that makes the last stage of ``rules``."""
     evidence: tuple[Evidence, ...] = ()
     """The rules one by one, where they go beyond wrappers and prefixes and were inferred."""
     cautions: tuple[Caution, ...] = ()
@@ -69,6 +76,8 @@ class Diff:
     """Those of ``missing`` and ``unexpected`` that carry no weights."""
     nearest: Mapping[str, str] = field(default_factory=dict)
     """For missing keys, the unexpected key that is spelled most alike."""
+    values: ValueDiff | None = None
+    """What differs in value between the keys that both sides have under ``rules``, where that was asked for."""
 
     @property
     def same(self) -> bool:
@@ -94,11 +103,12 @@ class Diff:
         return f"<Diff: {self.matched} matched, {len(self.missing)} missing, {len(self.unexpected)} unexpected>"
 
 
-def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -> Diff:
+def diff(source: Readable, target: Readable, rules: Rules | str | None = None, *, values: bool = False) -> Diff:
     """Say what differs between two checkpoints, manifests, models or state dicts, and find the rules that explain it.
 
     A model is one in memory, or named in text (``"model.py:Net"``) and built without memory for its weights.
-    ``rules`` are applied instead of being searched for, where they are given.
+    ``rules`` are applied instead of being searched for, where they are given. With ``values``, both are files, and what
+    their tensors hold is compared too.
 
     >>> from ckptnames.manifest import Manifest, TensorInfo
     >>> info = TensorInfo("F32", (2,), 8)
@@ -106,28 +116,67 @@ def diff(source: Readable, target: Readable, rules: Rules | str | None = None) -
     >>> found.missing, str(found.rules).strip(), found.after_rules.same
     (('fc.bias',), 'module.** -> **', True)
     """
+    if values:
+        return _by_value(source, target, rules)
     target_manifest = manifest_of(target)
     source_manifest = source_for(source, target_manifest)
     plain = compare(source_manifest, target_manifest)
     if rules is not None:
-        given = Rules.parse(rules) if isinstance(rules, str) else rules
+        given = narrowed(Rules.parse(rules) if isinstance(rules, str) else rules, source_manifest)
         return _with(plain, rules=given, after_rules=_after(given, plain))
     if plain.same:
         return plain
     return _inferred(_explained(plain))
 
 
+def _by_value(source: Readable, target: Readable, rules: Rules | str | None) -> Diff:
+    from ckptnames.values.opening import open_file, payloads
+
+    ours, theirs = open_file(source), open_file(target)
+    wanted = theirs.checkpoint.manifest(theirs.container)
+    with payloads(ours, theirs) as both:
+        return with_values(diff(chosen(*ours, wanted), wanted, rules), both)
+
+
+def with_values(found: Diff, payloads: Payloads, progress: Progress | None = None) -> Diff:
+    """Compare what the tensors hold, too, of all keys that both sides have once the rules are applied.
+
+    Raises ``cannot-read``, ``source-changed``, ``numpy-missing``.
+    """
+    from ckptnames.values.comparing import compared
+
+    rules = found.rules or Rules()
+    fates = ((key, fate) for key in found.source for fate in rules.fates(key))
+    named = {fate.name: key for key, fate in fates if fate.name in found.target and not fate.is_open}
+    pairs = [(named[name], name) for name in found.target if name in named]
+    sides = (payloads.source, found.source), (payloads.target, found.target)
+    return _with(found, values=compared(pairs, *sides, progress=progress))
+
+
 def _explained(plain: Diff) -> Diff:
-    """Find the wrappers and prefixes that explain the difference."""
-    found = explain(plain.source, plain.target)
+    """Find the wrappers and prefixes that explain the difference, and names whose dots were flattened."""
+    flat = unflattened(plain.source, plain.target)
+    found = explain(plain.source if flat is None else flat.source, plain.target)
+    rules, causes, choices = found.rules, found.causes, found.choices
+    if flat is not None:
+        choices = _flattened_last(choices, flat)
+        if flat.fills(plain.target, rules or Rules()):
+            rules = Rules([*flat.rules.stages, *(rules or Rules()).stages])
+            causes = (Cause(flat.words, len(flat.names), len(plain.source)), *causes)
     return _with(
         plain,
-        rules=found.rules,
-        after_rules=None if found.rules is None else _after(found.rules, plain),
-        causes=found.causes,
-        choices=found.choices,
+        rules=rules,
+        after_rules=None if rules is None else _after(rules, plain),
+        causes=causes,
+        choices=choices,
         obstacles=found.obstacles,
     )
+
+
+def _flattened_last(choices: Sequence[Choice], flat: Flattened) -> tuple[Choice, ...]:
+    """Mark the copies whose names were flattened: it takes more to have them."""
+    marked = [each._replace(is_flattened=any(has_prefix(each.strip, path) for path in flat.paths)) for each in choices]
+    return tuple(sorted(marked, key=lambda choice: choice.is_flattened))
 
 
 def _inferred(explained: Diff) -> Diff:
@@ -137,6 +186,9 @@ def _inferred(explained: Diff) -> Diff:
         return explained
     if any(obstacle.code != QUANTISED for obstacle in explained.obstacles):
         return explained
+    by_recipe = _by_recipe(explained)
+    if by_recipe is not None:
+        return by_recipe
     # Most differences are wrappers and prefixes: they do not pay for loading what finds more.
     from ckptnames.inference.inference import inferred
 
@@ -160,7 +212,35 @@ def _inferred(explained: Diff) -> Diff:
             cautions=found.cautions,
             ambiguous=found.ambiguous,
         )
-    return explained if explained.choices else _with(explained, ambiguous=_of(left.missing, found.ambiguous))
+    if explained.choices:
+        return _with(explained, choices=_with_lines(explained.choices, found.ambiguous))
+    return _with(explained, ambiguous=_of(left.missing, found.ambiguous))
+
+
+def _with_lines(choices: Sequence[Choice], ambiguous: Sequence[Ambiguity]) -> tuple[Choice, ...]:
+    """Note how a flattened copy is had where it is one of two."""
+    line = next((each.lines[0] for each in ambiguous if len(each.lines) == len(choices) == 2), "")
+    return tuple(choice._replace(given=line) if choice.is_flattened else choice for choice in choices)
+
+
+def _by_recipe(explained: Diff) -> Diff | None:
+    """Find the recipe that, after wrappers and prefixes, explains all that is left."""
+    left = explained.after_rules or explained
+    for recipe in recipes() if left.unexpected else ():
+        rules = recipe.for_keys(left.source)
+        n_renamed = sum(rules(key) != key for key in left.source)
+        after = _after(rules, left) if n_renamed else left
+        if after.settled:
+            cause = Cause(f"{recipe.title} (`{rules.name}`)", n_renamed, len(left.source))
+            return _with(
+                explained,
+                rules=Rules([*(explained.rules or Rules()).stages, *rules.stages]),
+                after_rules=after,
+                causes=(*explained.causes, cause),
+                recipe=rules.name,
+                choices=(),
+            )
+    return None
 
 
 def _of(missing: Collection[str], ambiguous: Iterable[Ambiguity]) -> tuple[Ambiguity, ...]:

@@ -41,6 +41,18 @@ def join(*parts: str) -> str:
     return ".".join(part for part in parts if part)
 
 
+def common_prefix(keys: Iterable[str]) -> str:
+    """Give the whole segments that all keys begin with.
+
+    >>> common_prefix(["net.a.0.w", "net.a.1.w"]), common_prefix(["a.w", "b.w"])
+    ('net.a', '')
+    """
+    paths = [key.split(".")[:-1] for key in keys]
+    first, last = min(paths), max(paths)
+    n = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return ".".join(first[:n])
+
+
 def modules_of(keys: Iterable[str]) -> set[str]:
     """Name every module path that stands above some key, the root ``""`` included.
 

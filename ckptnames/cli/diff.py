@@ -9,10 +9,12 @@ import click
 
 from ckptnames.cli import exits
 from ckptnames.cli.operands import open_operand, static_option
+from ckptnames.cli.progress import progress_bar
 from ckptnames.cli.screen import out as write
 from ckptnames.cli.screen import out_json, paint, talk, width
-from ckptnames.diffs import Diff, diff
+from ckptnames.diffs import Diff, diff, with_values
 from ckptnames.errors import BadUsage, CannotRead
+from ckptnames.formats.reading import Opened
 from ckptnames.formats.recognise import no_such_path
 from ckptnames.formats.torch_error import TorchComplaint, is_torch_error, parse_torch_error, partial_target
 from ckptnames.inference.wrappers.containers import chosen, complained_of
@@ -25,10 +27,17 @@ from ckptnames.wording import counted, path_in_shell
 @click.argument("target", required=False)
 @click.option("--error", "error_file", metavar="FILE", help="torch's own message instead of TARGET; - for stdin.")
 @static_option
+@click.option("--values", is_flag=True, help="Compare what the tensors hold, too; both are files then.")
 @click.option("-o", "--out", metavar="FILE", help="Add the rules to FILE, as the stage to the next version of names.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(
-    source: str, target: str | None, error_file: str | None, static: bool, out: str | None, as_json: bool
+    source: str,
+    target: str | None,
+    error_file: str | None,
+    static: bool,
+    values: bool,
+    out: str | None,
+    as_json: bool,
 ) -> int:
     """Say what differs between SOURCE and TARGET, why, and which command mends it.
 
@@ -39,28 +48,39 @@ def command(
     ckptnames diff trained.pt --error message.txt
     ckptnames diff old.pt model.py:Net -o names.rules
     ckptnames diff git:HEAD~1:model.py:Net model.py:Net --static
+    ckptnames diff before.pt after.pt --values
     """
     if (target is None) == (error_file is None):
         wrong = "there is no TARGET" if target is None else "TARGET and --error FILE are both there"
         raise BadUsage(wrong, "ckptnames diff", "give one of the two: a TARGET to compare with, or --error FILE")
-    checkpoint, container = open_operand(source, static)
+    if values and target is None:
+        raise BadUsage("an error message holds no values", "ckptnames diff", "give a TARGET to compare values with")
+    ours = open_operand(source, static)
     if target is not None:
-        other_checkpoint, other_container = open_operand(target, static)
-        other = other_checkpoint.manifest(other_container)
-        manifest = chosen(checkpoint, container, other)
+        theirs = open_operand(target, static)
+        other = theirs.checkpoint.manifest(theirs.container)
+        found = diff(chosen(*ours, other), other)
+        found = _compared(found, ours, theirs) if values else found
     else:
         assert error_file is not None
         complaint = _complaint(error_file)
-        manifest = complained_of(checkpoint, container, complaint)
-        other = partial_target(manifest, complaint)
-    found = diff(manifest, other)
+        manifest = complained_of(*ours, complaint)
+        found = diff(manifest, partial_target(manifest, complaint))
     if as_json:
         out_json(diff_json(found))
     else:
         write(diff_text(found, width=width(), paint=paint()))
     if out is not None:
         talk(_stage_written(found, Path(out)))
-    return exits.SAME if found.same and found.complete else exits.DIFFERENT
+    is_same = found.same and found.complete and (found.values is None or found.values.same)
+    return exits.SAME if is_same else exits.DIFFERENT
+
+
+def _compared(found: Diff, source: Opened, target: Opened) -> Diff:
+    from ckptnames.values.opening import payloads
+
+    with payloads(source, target) as both, progress_bar("comparing values") as progress:
+        return with_values(found, both, progress)
 
 
 def _stage_written(found: Diff, path: Path) -> str:

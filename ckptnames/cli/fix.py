@@ -32,7 +32,7 @@ from ckptnames.wording import shown
 @click.option("--strip", multiple=True, metavar="PREFIX", help="Take whole leading segments off every key.")
 @click.option("--add", multiple=True, metavar="PREFIX", help="Put segments in front of every key.")
 @click.option("--rule", multiple=True, metavar="RULE", help="A rule, as in 'q_proj.** -> wq.**'.")
-@click.option("--rules", multiple=True, metavar="FILE", help="A file of rules.")
+@click.option("--rules", multiple=True, metavar="FILE", help="A file of rules, or recipe:NAME; see `infer --recipes`.")
 @click.option("--like", metavar="TARGET", help="What the names must become; finds the rules if none are given.")
 @static_option
 @click.option("--drop-unexpected", is_flag=True, help="Leave out the keys that TARGET does not have.")

@@ -8,27 +8,44 @@ import click
 
 from ckptnames.cli import exits
 from ckptnames.cli.operands import open_operand
+from ckptnames.cli.progress import progress_bar
 from ckptnames.cli.screen import out, out_json, paint, talk, width
 from ckptnames.errors import CannotWrite, OutputExists
 from ckptnames.formats.outputs import free_name
-from ckptnames.inference.inference import inferred
+from ckptnames.formats.reading import Opened
+from ckptnames.inference.inference import Inference, inferred
 from ckptnames.inference.wrappers.containers import chosen
-from ckptnames.report.inference import inference_json, inference_text, rule_file
+from ckptnames.manifest import Manifest
+from ckptnames.report.inference import inference_json, inference_text, recipes_json, recipes_text, rule_file
 from ckptnames.rules import Rules
+from ckptnames.rules.recipes import recipes
 from ckptnames.wording import shown
 
 
 @click.command("infer", short_help="The rules that lead from one set of names to another.")
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", required=False, metavar="SOURCE")
+@click.argument("target", required=False, metavar="TARGET")
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the rules there, with reasons, and `!open` where undecided."
 )
-@click.option("--given", metavar="FILE", help="Rules that are right already; the rest is found.")
+@click.option("--given", metavar="FILE", help="Rules that are right already, or recipe:NAME; the rest is found.")
+@click.option("--by-value", is_flag=True, help="Both files hold the same weights: pair what holds the same.")
+@click.option("--recipes", "lists_recipes", is_flag=True, help="List the recipes instead; no operands then.")
 @click.option("--force", is_flag=True, help="Overwrite an existing FILE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(source: str, target: str, output: str | None, given: str | None, force: bool, as_json: bool) -> int:
-    """Find the rules by which the names of SOURCE become those of TARGET, from names and shapes alone.
+@click.pass_context
+def command(
+    ctx: click.Context,
+    source: str | None,
+    target: str | None,
+    output: str | None,
+    given: str | None,
+    by_value: bool,
+    lists_recipes: bool,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Find the rules by which the names of SOURCE become those of TARGET, from names and shapes, or by value.
 
     What evidence does not decide stays open, each with the line that would decide it. Exits 0 where every weight of
     TARGET is filled, 1 where something is open, 2 where it could not run.
@@ -37,14 +54,20 @@ def command(source: str, target: str, output: str | None, given: str | None, for
     ckptnames infer original.safetensors model.py:Net
     ckptnames infer meta.pth hf.safetensors -o names.rules
     ckptnames infer meta.pth hf.safetensors --given names.rules -o names.rules
+    ckptnames infer --by-value theirs.pt ours.pt -o names.rules
+    ckptnames infer --recipes
     """
+    if lists_recipes:
+        return _list_recipes(as_json)
+    if source is None or target is None:
+        raise click.MissingParameter(ctx=ctx, param=ctx.command.params[source is not None])
     decided = None if given is None else Rules.load(given)
     if output is not None and output != given and not force and Path(output).exists():
         raise OutputExists(output, free_name(Path(output)))
-    checkpoint, container = open_operand(source)
-    other, other_container = open_operand(target)
-    wanted = other.manifest(other_container)
-    found = inferred(chosen(checkpoint, container, wanted), wanted, decided)
+    ours, theirs = open_operand(source), open_operand(target)
+    wanted = theirs.checkpoint.manifest(theirs.container)
+    manifest = chosen(*ours, wanted)
+    found = _by_value(ours, theirs, manifest, wanted, decided) if by_value else inferred(manifest, wanted, decided)
     if output is not None:
         _write(output, rule_file(found))
     if as_json:
@@ -54,6 +77,22 @@ def command(source: str, target: str, output: str | None, given: str | None, for
     if output is not None:
         talk(f"wrote {shown(output)}")
     return exits.DONE if found.complete else exits.INCOMPLETE
+
+
+def _by_value(source: Opened, target: Opened, manifest: Manifest, wanted: Manifest, given: Rules | None) -> Inference:
+    from ckptnames.inference.by_value import inferred_by_value
+    from ckptnames.values.opening import payloads
+
+    with payloads(source, target) as both, progress_bar("reading values") as progress:
+        return inferred_by_value(manifest, wanted, both, given, progress)
+
+
+def _list_recipes(as_json: bool) -> int:
+    if as_json:
+        out_json(recipes_json(recipes()))
+    else:
+        out(recipes_text(recipes(), width=width()))
+    return exits.DONE
 
 
 def _write(path: str, text: str) -> None:

@@ -51,6 +51,32 @@ class MessageAsPath(FileError):
         )
 
 
+class NoValuesToCompare(FileError):
+    """What was to be compared by value holds names alone."""
+
+    code = "no-values"
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(
+            f"'{name}' {reason}: there are no values to compare",
+            where=name,
+            help="give a checkpoint that holds the weights; without values, names and shapes are compared",
+        )
+
+
+class NumpyMissing(CkptnamesError):
+    """Numbers are to be compared, and what reads them is not installed."""
+
+    code = "numpy-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "some values differ, and telling by how much takes numpy, which is not installed",
+            help="install it: pip install numpy",
+        )
+
+
 class CannotRead(FileError):
     """The system does not let the path be read."""
 

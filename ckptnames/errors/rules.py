@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ckptnames.errors.base import RuleError
-from ckptnames.wording import shown
+from ckptnames.wording import either, shown
 
 
 class RuleSyntax(RuleError):
@@ -49,6 +49,23 @@ class UnreadableRules(RuleError):
             f"the rules '{path}' cannot be read: {reason}",
             where=f"{path}",
             help="name a file of rules in UTF-8, one `source pattern -> target pattern` a line",
+        )
+
+
+class UnknownRecipe(RuleError):
+    """A recipe that does not come with this program."""
+
+    code = "unknown-recipe"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        import difflib
+
+        self.name, self.known = name, tuple(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        offered = either([f"recipe:{each}" for each in near]) if near else ""
+        super().__init__(
+            f"there is no recipe called '{name}'",
+            help=f"did you mean {offered}?" if near else "list them all: ckptnames infer --recipes",
         )
 
 

@@ -11,6 +11,7 @@ from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
+from ckptnames.rules.recipes import narrowed
 from ckptnames.rules.ruleset import Stage
 
 
@@ -43,7 +44,7 @@ def rules_of_edits(edits: Sequence[Edit], source: Manifest, target: Manifest | N
     stages: list[Stage] = []
     names = {key: key for key in source}
     for edit in edits:
-        rules = _rules(edit)
+        rules = narrowed(_rules(edit), names)
         if isinstance(edit, Strip):
             _check_prefix(edit.prefix.rstrip("."), str(rules).strip(), names, source, target)
         names = {key: after for key, before in names.items() if (after := rules(before)) is not None}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.cautions import Caution, cautions
@@ -16,10 +16,12 @@ from ckptnames.inference.matching.filling import Filling, filling
 from ckptnames.inference.matching.orientation import is_turned, turned
 from ckptnames.inference.matching.units import tree_of
 from ckptnames.inference.rulemaking.choosing import Task, rules_for
-from ckptnames.inference.undecided import Ambiguity, ambiguities, open_lines
+from ckptnames.inference.undecided import Ambiguity, ambiguities, between_flattened, open_lines
+from ckptnames.inference.wrappers.flattened import Flattened, is_beside_the_point, rivals_of, unflattened
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
+from ckptnames.rules.recipes import narrowed
 from ckptnames.rules.rule import OPEN, Rule
 from ckptnames.rules.ruleset import Stage
 
@@ -52,6 +54,10 @@ class Inference:
     """Target key to the source key that holds the same weight transposed, which no rename mends."""
     complete: bool
     """True where every key of the target that holds weights is filled, and nothing is ambiguous."""
+    flattened: Flattened | None = None
+    """Names whose dots were flattened: the rules that give them back come first."""
+    by_value: bool = False
+    """True where the values of the tensors decided."""
 
     def __str__(self) -> str:
         from ckptnames.report.inference import inference_text
@@ -75,9 +81,11 @@ def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> 
         found = _of_few(source, target)
         if found is not None:
             return found
-    decided = _Decided(source, target, given)
-    search = _Search(decided.source, decided.target)
-    return _Answer(source, target, decided, search).inference()
+    decided = Decided(source, target, None if given is None else narrowed(given, source))
+    flat = unflattened(Manifest(decided.source), Manifest(decided.target))
+    search = Search(decided.source, decided.target, () if flat is None else flat.names)
+    plain = Answer(source, target, decided, search)
+    return plain.inference() if flat is None else _with_dots(plain, flat)
 
 
 def _of_few(source: Manifest, target: Manifest) -> Inference | None:
@@ -115,7 +123,28 @@ def _left(mapping: Mapping[str, str], source: Manifest, target: Manifest) -> _Le
     }
 
 
-class _Decided:
+def _with_dots(plain: Answer, flat: Flattened) -> Inference:
+    """Take the names whose dots were flattened for what they are, unless another copy is called so already.
+
+    Where another copy has other names, neither is taken: one of the two is wanted. ``plain`` is the answer without any
+    of these names.
+    """
+    source, target, decided = plain.source, plain.target, plain.decided
+    rivals = rivals_of(flat, plain.pairs)
+    if rivals and is_beside_the_point(flat, rivals, len(plain.pairs)):
+        return plain.inference()
+    if rivals:
+        search = Search(decided.source, decided.target, withheld={*rivals.values(), *flat.names})
+        return Answer(source, target, decided, search, [between_flattened(flat, rivals)]).inference()
+    given = Rules([*decided.given.stages, *flat.rules.stages, *flat.placed.stages])
+    dotted = Decided(source, target, given)
+    return replace(
+        Answer(source, target, dotted, Search(dotted.source, dotted.target)).inference(),
+        flattened=flat,
+    )
+
+
+class Decided:
     """What given lines decide, and the two sides without that."""
 
     def __init__(self, source: Manifest, target: Manifest, given: Rules | None) -> None:
@@ -141,11 +170,13 @@ def _without_open(rules: Rules) -> Rules:
     return Rules(stages, rules.name)
 
 
-class _Search:
+class Search:
     """The search itself, once more with the weights turned where that is what the shapes say."""
 
-    def __init__(self, source: Mapping[str, TensorInfo], target: Mapping[str, TensorInfo]) -> None:
-        self.source, self.target = source, target
+    def __init__(
+        self, source: Mapping[str, TensorInfo], target: Mapping[str, TensorInfo], withheld: Collection[str] = ()
+    ) -> None:
+        self.source, self.target, self.withheld = source, target, withheld
         self.alignment, self.filled = self._run({})
         weights = (
             (key, name, source[key].shape, target[name].shape)
@@ -156,7 +187,9 @@ class _Search:
             self.alignment, self.filled = self._run(turned(source))
 
     def _run(self, other: Mapping[str, TensorInfo]) -> tuple[Alignment, Filling]:
-        ours, theirs = tree_of({**self.source, **other}), tree_of(self.target)
+        sources = {**self.source, **other}
+        ours = tree_of({key: info for key, info in sources.items() if key not in self.withheld})
+        theirs = tree_of(self.target)
         self.copies = copies_in(ours, theirs)
         alignment = Alignment(ours, theirs)
         for node in (*superseded(ours), *(node for found in self.copies for node in found.nodes)):
@@ -165,17 +198,50 @@ class _Search:
         alignment.run()
         return alignment, filling(alignment, self.source, self.target, other)
 
+    def questions(self) -> list[Ambiguity]:
+        """Ask what names and shapes leave open."""
+        return ambiguities(self.copies, self.alignment)
 
-class _Answer:
+    def cautions(self, target: Manifest) -> tuple[Caution, ...]:
+        """Warn of pairs whose values may be laid out in different ways."""
+        return cautions(self.filled.pairs, self.source, target)
+
+
+class Found(Protocol):
+    """What a search gives, by names or by values."""
+
+    source: Mapping[str, TensorInfo]
+    filled: Filling
+
+    def questions(self) -> list[Ambiguity]:
+        """Ask what is not decided."""
+        ...
+
+    def cautions(self, target: Manifest) -> tuple[Caution, ...]:
+        """Warn of pairs whose values may be laid out in different ways."""
+        ...
+
+
+class Answer:
     """What was found, put into rules and words."""
 
-    def __init__(self, source: Manifest, target: Manifest, decided: _Decided, search: _Search) -> None:
+    def __init__(
+        self,
+        source: Manifest,
+        target: Manifest,
+        decided: Decided,
+        search: Found,
+        asked: Sequence[Ambiguity] = (),
+    ) -> None:
         self.source, self.target, self.decided, self.search = source, target, decided, search
+        self.asked = asked
+        """Questions that the search did not come upon."""
         self.pairs = search.filled.pairs
         self.tied = _tied(self.pairs, target)
         self.why = {key: search.filled.why[name] for name, key in self.pairs.items()}
 
     def inference(self) -> Inference:
+        """Give the answer."""
         written, evidence = self._rules()
         mapping = {**self.decided.pairs, **self._original(self.pairs), **self._original(self.tied)}
         mapping = {name: mapping[name] for name in self.target if name in mapping}
@@ -189,7 +255,7 @@ class _Answer:
             mapping=mapping,
             evidence=tuple(evidence),
             ambiguous=ambiguous,
-            cautions=cautions(self.pairs, self.search.source, self.target),
+            cautions=self.search.cautions(self.target),
             **left,
             transposed=self._original(self.search.filled.transposed),
             complete=not ambiguous
@@ -198,7 +264,7 @@ class _Answer:
 
     def _ambiguous(self, rules: Rules) -> tuple[tuple[Ambiguity, ...], Sequence[Rule]]:
         origins = self.decided.origins
-        found = ambiguities(self.search.copies, self.search.alignment)
+        found = [*self.asked, *self.search.questions()]
         is_open = {name for each in found for name in each.sources if rules.fates(origins[name])[0].is_open}
         found, lines = open_lines(found, self.pairs.values(), is_open)
         return tuple(each._replace(sources=tuple(origins[name] for name in each.sources)) for each in found), lines

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptnames.inference.matching.alignment import Alignment, Open
 from ckptnames.inference.matching.copies import Copies
 from ckptnames.inference.matching.units import Unit, template_of
 from ckptnames.inference.rulemaking.choosing import Task, rules_for
+from ckptnames.inference.wrappers.flattened import Flattened
+from ckptnames.keys import common_prefix, has_prefix
 from ckptnames.rules.pattern import quoted
 from ckptnames.rules.rule import OPEN, Rule
 
@@ -83,6 +85,31 @@ def _between(copies: Copies) -> Ambiguity:
     named = " and ".join(f"`{path}.`" for path in paths)
     why = f"{named} hold the same names and shapes: complete copies of one network, of which one is wanted"
     return Ambiguity(keys, (), why, tuple(f"{quoted(path)}.** -> !drop" for path in paths))
+
+
+def between_flattened(flat: Flattened, rivals: Mapping[str, str]) -> Ambiguity:
+    """Ask which copy is wanted, the one whose names have their dots or the one whose names lost them."""
+    live, other = common_prefix(rivals.values()), flat.beginnings[0]
+    under = common_prefix(flat.names)
+    kind = "an averaged copy (EMA), " if "ema" in other.lower().replace(".", "_").split("_") else ""
+    message = f"`{live}.` and `{other}…`, {kind}its dots flattened, hold the same network, of which one is wanted"
+    is_apart = under and not has_prefix(live, under) and not has_prefix(under, live)
+    without_other = f"{_quoted(under)}.**" if is_apart else f"{_quoted(other)}{{p}}"
+    without_live = f"{_quoted(live)}.**" if is_apart else _below(live, rivals.values())
+    lines = (f"{without_live} -> !drop", f"{without_other} -> !drop")
+    return Ambiguity((*rivals.values(), *flat.names), tuple(rivals), message, lines)
+
+
+def _below(path: str, keys: Iterable[str]) -> str:
+    """Write the modules right below a path that hold keys as one pattern."""
+    cut = len(path) + 1 if path else 0
+    segments = list(dict.fromkeys(quoted(key[cut:].partition(".")[0]) for key in keys))
+    found = segments[0] if len(segments) == 1 else f"{{p:{'|'.join(segments)}}}"
+    return ".".join([*filter(None, [_quoted(path)]), found, "**"])
+
+
+def _quoted(path: str) -> str:
+    return ".".join(quoted(segment) if segment else "" for segment in path.split("."))
 
 
 def _undecided(groups: Sequence[Open]) -> Ambiguity:

@@ -10,6 +10,7 @@ from ckptnames.like import rules_like
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.module_paths import renamed_modules
+from ckptnames.rules.recipes import narrowed
 
 
 def remap(
@@ -33,6 +34,7 @@ def remap(
         rules = Rules.parse(rules)
     if rules is None:
         rules = Rules() if target is None else rules_like(source, target, accept=accept)
+    rules = narrowed(rules, source)
     plan(source, rules, target).check()
     names = {key: rules.targets(key) for key in state_dict}
     renamed = OrderedDict((name, value) for key, value in state_dict.items() for name in names[key])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,12 +11,15 @@ from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
 from ckptnames.folding import fold
 from ckptnames.formats.checkpoint import described
 from ckptnames.inference.wrappers.explanation import Cause
+from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest
 from ckptnames.report.inference import caution_blocks, open_blocks, rule_lines
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.values.comparing import ValueDiff
 from ckptnames.wording import counted, either, not_run, shape_text, shown
 
+_MOST_CHANGES = 6
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
 _MOST_BESIDE = 4
@@ -23,7 +27,7 @@ _MOST_BESIDE = 4
 
 def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
     """Say on one screen what differs, why, and what mends it."""
-    blocks = [
+    blocks: list[Iterable[str]] = [
         [
             f"source  {_described(diff.source)}",
             *_beside(diff.source),
@@ -32,6 +36,7 @@ def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
         ],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
         list(_open(diff, width, paint)),
+        *_values(diff, width, paint),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
 
@@ -110,7 +115,7 @@ def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
         n = len(diff.choices)
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
-        yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c.strip)) for c in diff.choices])
+        yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c)) for c in diff.choices])
     for cause in diff.causes:
         yield from (paint("bold", line) for line in _in_lines(cause_text(cause), width))
     if diff.evidence:
@@ -158,9 +163,10 @@ def _in_lines(cause: str, width: int) -> Iterator[str]:
         yield from (what, f"  ({who}")
 
 
-def _kind(prefix: str) -> str:
-    words = prefix.lower().replace(".", "_").split("_")
-    return "(an averaged copy)" if "ema" in words else ""
+def _kind(choice: Choice) -> str:
+    words = choice.strip.lower().replace(".", "_").split("_")
+    said = [*["an averaged copy"] * ("ema" in words), *["its dots are flattened"] * choice.is_flattened]
+    return f"({', '.join(said)})" if said else ""
 
 
 def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
@@ -233,6 +239,44 @@ def _remedy(diff: Diff, paint: Paint) -> Iterator[list[str]]:
         yield [f"  {paint('cyan', command)}" for command in found.other_commands]
 
 
+def _values(diff: Diff, width: int, paint: Paint) -> Iterator[list[str]]:
+    """Say what the tensors hold: how many the same, which layers differ, and where by most."""
+    values = diff.values
+    if values is None:
+        return
+    n_equal, changed = len(values.equal), values.changed
+    n_all = n_equal + len(changed)
+    if not changed:
+        yield [paint("bold", f"Values: {counted(n_all, 'tensor')} compared, and all hold the same.")]
+    else:
+        yield [
+            paint("bold", f"Values: {len(changed):,} of {counted(n_all, 'tensor')} differ:"),
+            *_patterns(((change.key, "") for change in changed), width),
+        ]
+        by_most = sorted(changed, key=lambda change: _size(change.max_difference), reverse=True)
+        rows = [
+            (f"  {shown(c.key)}", _amount(c.max_difference), f"in {c.n_different:,} of {c.n_numbers:,}")
+            for c in by_most[:_MOST_CHANGES]
+        ]
+        yield ["differ by most (largest difference, numbers that differ):", *columns(rows, width=width)]
+    if values.not_compared:
+        keys = ((key, "") for key in values.not_compared)
+        yield [
+            f"not compared, of another shape or kind: {counted(len(values.not_compared), 'key')}",
+            *_patterns(keys, width),
+        ]
+
+
+def _size(difference: float | None) -> float:
+    return math.inf if difference is None or math.isnan(difference) else difference
+
+
+def _amount(difference: float | None) -> str:
+    if difference is None:
+        return "other bytes"
+    return "not a number on one side" if math.isnan(difference) else f"{difference:.3g}"
+
+
 def diff_json(diff: Diff) -> Mapping[str, Any]:
     """Give the object that ``ckptnames diff --json`` prints."""
     after = diff.after_rules
@@ -241,7 +285,21 @@ def diff_json(diff: Diff) -> Mapping[str, Any]:
         "rules": str(diff.rules) if diff.rules is not None else None,
         "after_rules": _members(after) if after is not None else None,
         "cautions": list(_cautions(diff)),
+        **({} if diff.values is None else {"values": _values_json(diff.values)}),
     }
+
+
+def _values_json(values: ValueDiff) -> dict[str, Any]:
+    return {
+        "equal": list(values.equal),
+        "changed": [{**each._asdict(), "max_difference": _number(each.max_difference)} for each in values.changed],
+        "not_compared": list(values.not_compared),
+    }
+
+
+def _number(difference: float | None) -> float | str | None:
+    """Give what JSON has a word for: it has none for what is infinite or not a number."""
+    return difference if difference is None or math.isfinite(difference) else str(difference)
 
 
 def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:

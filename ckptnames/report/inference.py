@@ -14,6 +14,7 @@ from ckptnames.inference.undecided import Ambiguity
 from ckptnames.manifest import Manifest
 from ckptnames.report.remedy import UNWRITTEN
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.rules.recipes import PREFIX, Recipe
 from ckptnames.wording import counted, path_in_shell, shape_text, shown
 
 _MOST_LISTED = 6
@@ -25,7 +26,11 @@ def inference_text(inference: Inference, *, width: int = WIDTH, paint: Paint = P
     source, target = inference.source, inference.target
     blocks = [
         [f"source  {_described(source)}", f"target  {_described(target)}"],
-        [paint("bold", _headline(inference)), *rule_lines(inference.evidence, width, reasons=True)],
+        [
+            paint("bold", _headline(inference)),
+            *_flattened(inference),
+            *rule_lines(inference.evidence, width, reasons=True),
+        ],
         *caution_blocks(inference.cautions, width, paint),
         *open_blocks(inference.ambiguous, width, paint),
         *_left(inference, width),
@@ -42,11 +47,23 @@ def _described(manifest: Manifest) -> str:
 def _headline(inference: Inference) -> str:
     n, n_all = len(inference.mapping), len(inference.target)
     filled = f"{n:,} of {counted(n_all, 'target key')} {'is' if n == 1 else 'are'} filled"
+    if not inference.evidence and inference.flattened:
+        return f"{filled[:1].upper()}{filled[1:]}:"
     if not inference.evidence and len(inference.rules):
         return f"Under the given rules, {filled}."
     if not inference.evidence:
         return f"No rule is needed: {filled}." if n else f"Nothing is decided: {filled}."
     return f"{counted(len(inference.evidence), 'rule')}, and {filled}:"
+
+
+def _flattened(inference: Inference) -> Iterator[str]:
+    """Say which names got their dots back; the rules that do it are many, and stand in a file."""
+    flat = inference.flattened
+    if flat is not None:
+        rules = f"{counted(len(flat.rules), 'rule')}, which `-o FILE` writes down"
+        yield from (
+            f"  {shown(line)}" for line in wrap(f"{counted(len(flat.names), 'key')}: {flat.words}: {rules}", 78)
+        )
 
 
 def rule_lines(
@@ -134,15 +151,27 @@ def _next(inference: Inference, paint: Paint) -> list[str]:
     if not (source and target and inference.evidence):
         return []
     operands = f"{path_in_shell(source)} {path_in_shell(target)}"
-    if not inference.complete or inference.source.format in UNWRITTEN:
+    if not inference.complete or inference.by_value or inference.source.format in UNWRITTEN:
         said = "Write them to a file" + ("" if inference.complete else ", decide what is open, and go on from there")
-        return [f"{said}:", f"  {paint('cyan', f'ckptnames infer {operands} -o names.rules')}"]
+        how = "--by-value " * inference.by_value
+        return [f"{said}:", f"  {paint('cyan', f'ckptnames infer {how}{operands} -o names.rules')}"]
     accept = "".join(f" --accept {caution.code}" for caution in inference.cautions)
     said = "Once that is checked:" if accept else "Apply them:"
     return [
         said,
         f"  {paint('cyan', f'ckptnames fix {path_in_shell(source)} --like {path_in_shell(target)}{accept} -o OUT')}",
     ]
+
+
+def recipes_text(recipes: Sequence[Recipe], *, width: int = WIDTH) -> str:
+    """List recipes as they are named in a command, each with what it does."""
+    rows = [(f"{PREFIX}{recipe.name}", recipe.title) for recipe in recipes]
+    return "\n".join(columns(rows, width=width)) + "\n"
+
+
+def recipes_json(recipes: Sequence[Recipe]) -> Mapping[str, Any]:
+    """Give the object that ``ckptnames infer --recipes --json`` prints."""
+    return {"recipes": [{"name": each.name, "title": each.title, "rules": str(each.rules)} for each in recipes]}
 
 
 def inference_json(inference: Inference) -> Mapping[str, Any]:
@@ -181,6 +210,9 @@ def _file_lines(inference: Inference) -> Iterator[str]:
         )
         yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
     remarks = {each.rule: f"{counted(each.n_keys, 'key')}{f': {each.why}' if each.why else ''}" for each in evidence}
+    if inference.flattened is not None:
+        flat = inference.flattened
+        remarks[str(next(iter(flat.rules)))] = f"{counted(len(flat.names), 'key')}: {flat.words}"
     questions = {line: each for each in reversed(inference.ambiguous) for line in each.open[:1]}
     for number, stage in enumerate(inference.draft.stages):
         if number or stage.name:

@@ -102,14 +102,24 @@ def _patterns(keys: Sequence[str]) -> list[str]:
 
 
 def _of_choices(diff: Diff) -> Remedy:
-    commands = [_of_choice(diff, choice) for choice in diff.choices[:_MOST_CHOICES]]
+    commands = [line for choice in diff.choices[:_MOST_CHOICES] for line in _of_choice(diff, choice)]
     found = tuple(command for command in commands if command)
     return Remedy("Take the one you want:" if found else "", found)
 
 
-def _of_choice(diff: Diff, choice: Choice) -> str:
-    without_others = ["--drop-unexpected"] if _like(diff.target) else []
-    return _fix(diff, [f"--rule {in_shell(choice.rule)}"], without_others, word=choice.strip or choice.add)
+def _of_choice(diff: Diff, choice: Choice) -> list[str]:
+    like = _like(diff.target)
+    without_others = ["--drop-unexpected"] if like else []
+    word = choice.strip or choice.add
+    if not choice.is_flattened:
+        return [_fix(diff, [f"--rule {in_shell(choice.rule)}"], without_others, word=word)]
+    if not (like and diff.source.name and choice.given):
+        return []
+    # Its names have to get their dots back first: what does that is written to a file, without the other copy.
+    file = in_shell(_rule_file(diff, word))
+    given = f"<(echo {in_shell(choice.given)})"
+    infer = f"ckptnames infer {path_in_shell(_operand(diff.source))} {path_in_shell(like)} --given {given} -o {file}"
+    return [infer, _fix(diff, [f"--rules {file}"], without_others, word=word)]
 
 
 def _undecided(diff: Diff, left: _Left) -> Remedy:
@@ -141,8 +151,8 @@ def _by_hand(diff: Diff) -> Remedy:
     )
 
 
-def _rule_file(diff: Diff) -> str:
-    return PurePath(diff.source.name or "names").with_suffix(".rules").name
+def _rule_file(diff: Diff, word: str = "") -> str:
+    return PurePath(diff.source.name or "names").with_suffix(f".{word}.rules" if word else ".rules").name
 
 
 def _command_and_line(diff: Diff, left: _Left) -> Remedy:
@@ -151,7 +161,7 @@ def _command_and_line(diff: Diff, left: _Left) -> Remedy:
     if _like(diff.target):
         # Without flags the rules are found again, from the target.
         is_short = diff.rules is not None and not diff.evidence and edit_flags(diff.rules) is not None
-        edits = _edits(diff.rules) if is_short else []
+        edits = _edits_of(diff) if is_short or diff.recipe else []
         accepted += [f"--accept {caution.code}" for caution in diff.cautions]
         accepted += ["--drop-unexpected"] if dropped else []
         accepted += [f"--allow shape-mismatch={in_shell(pattern)}" for pattern in _patterns(left.reshaped)]
@@ -254,6 +264,13 @@ def _output(source: str, word: str) -> PurePath:
     if path.name in ("", ".."):
         return path / ".." / word
     return path.with_name(f"{path.stem}.{word}{path.suffix}")
+
+
+def _edits_of(diff: Diff) -> list[str]:
+    """Spell the rules of a diff for a shell, those of a recipe by its name."""
+    if not diff.recipe or diff.rules is None:
+        return _edits(diff.rules)
+    return [*_edits(Rules(diff.rules.stages[:-1])), f"--rules {diff.recipe}"]
 
 
 def _edits(rules: Rules | None) -> list[str]:

@@ -23,6 +23,7 @@ from ckptnames.rules.problems import (
     unexpected_keys,
     unfilled_targets,
 )
+from ckptnames.rules.recipes import narrowed
 from ckptnames.rules.ruleset import Fate, Rules
 from ckptnames.wording import counted
 
@@ -160,7 +161,7 @@ def plan(
     if isinstance(rules, str):
         rules = Rules.parse(rules)
     known = _manifest(source)
-    draft = _Draft(known, rules, None if target is None else _manifest(target), allow, drop_unexpected)
+    draft = _Draft(known, narrowed(rules, known), None if target is None else _manifest(target), allow, drop_unexpected)
     return draft.plan()
 
 

@@ -159,7 +159,17 @@ class Rules:
 
     @classmethod
     def load(cls, path: str | Path) -> Rules:
-        """Read a rule file in UTF-8; raises ``unreadable-rules`` and what ``parse`` raises."""
+        """Read a rule file in UTF-8, or a recipe that comes with ckptnames.
+
+        Raises ``unreadable-rules``, ``unknown-recipe``, and what ``parse`` raises.
+
+        >>> Rules.load("recipe:layer-norm")("encoder.LayerNorm.gamma")
+        'encoder.LayerNorm.weight'
+        """
+        if str(path).startswith("recipe:"):
+            from ckptnames.rules.recipes import PREFIX, recipe_named
+
+            return recipe_named(str(path).removeprefix(PREFIX)).rules
         try:
             text = Path(path).read_bytes().decode("utf-8")
         except OSError as error:

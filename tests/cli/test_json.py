@@ -31,7 +31,7 @@ def run(*args: str) -> tuple[int, object]:
 
 
 def test_every_command_has_a_schema_and_the_error_has_one() -> None:
-    assert {path.stem for path in SCHEMAS.glob("*.json")} == {*COMMANDS, "error"}
+    assert {path.stem for path in SCHEMAS.glob("*.json")} == {*COMMANDS, "error", "recipes"}
 
 
 @pytest.mark.parametrize("name", NAMES)

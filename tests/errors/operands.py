@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -341,6 +342,59 @@ def two_things_to_compare_with() -> None:
       help: give one of the two: a TARGET to compare with, or --error FILE
     """
     command("diff", "model.pt", "target.pt", "--error", "error.txt")
+
+
+@raises(errors.NoValuesToCompare)
+def names_where_values_are_asked_for() -> None:
+    """
+    error[no-values]: 'names.json' is a manifest, which has names and shapes alone: there are no values to compare
+      --> names.json
+      help: give a checkpoint that holds the weights; without values, names and shapes are compared
+    """
+    save("model.pt", "w")
+    Path("names.json").write_text('{"tensors": {"w": {"dtype": "F32", "shape": [2]}}}')
+    command("infer", "model.pt", "names.json", "--by-value")
+
+
+@raises(errors.NoValuesToCompare)
+def a_state_dict_where_a_file_is_asked_for() -> None:
+    """
+    error[no-values]: 'dict' is not a file: there are no values to compare
+      --> dict
+      help: give a checkpoint that holds the weights; without values, names and shapes are compared
+    """
+    ckptnames.diff({"w": 1.0}, {"w": 2.0}, values=True)
+
+
+@raises(errors.NumpyMissing)
+def values_that_differ_where_there_is_no_numpy() -> None:
+    """
+    error[numpy-missing]: some values differ, and telling by how much takes numpy, which is not installed
+      help: install it: pip install numpy
+    """
+    save("model.pt", "w")
+    torch.save({"w": torch.ones(2)}, "other.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "numpy", None)
+        command("diff", "model.pt", "other.pt", "--values")
+
+
+@raises(errors.BadUsage)
+def values_of_a_message() -> None:
+    """
+    error[bad-usage]: an error message holds no values
+      help: give a TARGET to compare values with
+    """
+    command("diff", "model.pt", "--error", "message.txt", "--values")
+
+
+@raises(errors.BadUsage)
+def one_operand_where_rules_are_inferred() -> None:
+    """
+    error[bad-usage]: TARGET is missing
+      help: write: ckptnames infer [OPTIONS] SOURCE TARGET
+    """
+    command("infer", "model.pt")
 
 
 @raises(errors.BadUsage)

@@ -83,6 +83,25 @@ def rules_that_are_no_text() -> None:
     command("fix", "model.pt", "--rules", "model.pt", "-o", "out.pt")
 
 
+@raises(errors.UnknownRecipe)
+def a_recipe_that_is_spelled_otherwise() -> None:
+    """
+    error[unknown-recipe]: there is no recipe called 'weightnorm'
+      help: did you mean 'recipe:weight-norm', 'recipe:weight-norm-old' or 'recipe:spectral-norm'? Nothing was written
+    """
+    save("model.pt", "a.weight_g", "a.weight_v")
+    command("fix", "model.pt", "--rules", "recipe:weightnorm", "-o", "out.pt")
+
+
+@raises(errors.UnknownRecipe)
+def a_recipe_that_there_is_not() -> None:
+    """
+    error[unknown-recipe]: there is no recipe called 'llama'
+      help: list them all: ckptnames infer --recipes
+    """
+    Rules.load("recipe:llama")
+
+
 @raises(errors.BadArithmetic)
 def an_index_below_zero() -> None:
     """

@@ -44,6 +44,7 @@ def benign(folder: Path) -> list[str]:
     """Write files of the same formats that are harmless, for whatever is imported late to be there already."""
     made = [
         torch_zip(folder / "good.pt", {"model": {"w": GOOD}}, {"0": WEIGHT}),
+        torch_zip(folder / "other.pt", {"model": {"v": GOOD}}, {"0": WEIGHT}),
         legacy(folder / "old.pt", {"w": GOOD}, {"0": (6, WEIGHT)}),
         torch_zip(folder / "numbers.pt", {"n": 1}, {}),
         legacy(folder / "old numbers.pt", {"n": 1}, {}),

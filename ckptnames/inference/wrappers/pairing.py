@@ -48,6 +48,10 @@ class Choice(NamedTuple):
     strip: str
     add: str
     n_keys: int
+    is_flattened: bool = False
+    """True where its names have their dots back only in thought: its rule alone does not take it."""
+    given: str = ""
+    """For a flattened copy, the line that leaves out the other: with it, the rules for this one are found."""
 
     @property
     def rule(self) -> str:
