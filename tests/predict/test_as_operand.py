@@ -121,8 +121,8 @@ def test_an_existing_path_comes_first(net: type[nn.Module]) -> None:
     ("operand", "code"),
     [
         ("https://example.org/model.py:Net", "operand-not-supported"),
-        ("git:main:src/model.py:Net", "operand-not-supported"),
-        ("git:v1:model.py:Net(3)", "operand-not-supported"),
+        ("git:main:src/model.py:Net", "no-repository"),
+        ("git:v1:model.py:Net(3)", "no-repository"),
         ("model.py", "model-not-named"),
         ("nowhere.py:Net", "no-such-path"),
         ("sub/nowhere.pt", "no-such-path"),
