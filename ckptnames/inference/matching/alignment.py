@@ -92,9 +92,9 @@ class Alignment:
         """Lay the source over the target."""
         is_exact = self.source.bag == self.target.bag and all_known(self.target.units)
         self._inside([(self.source, self.target)], is_exact)
-        self._again()
+        self.again()
 
-    def _again(self) -> None:
+    def again(self) -> None:
         """Look once more into every pair of blocks that was left with open units, with what was learned since."""
         n_before = -1
         while n_before < len(self.matches):
