@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ckptnames.inference.matching.units import template_of
 from ckptnames.inference.naming.places import gate_and_up, in_order, is_norm, is_sandwich, norm_places
-from ckptnames.inference.naming.words import OBJECTION, telling_likeness, told_apart
+from ckptnames.inference.naming.words import OBJECTION, meaning, telling_likeness, told_apart
 
 MARGIN = 0.35
 """By so much a pair has to be more alike than its rivals."""
@@ -73,6 +73,7 @@ def assigned(sources: Collection[str], targets: Collection[str], block: Block, e
     search = _Search(sources, targets, evidence)
     search.by_name(block)
     search.by_norm_place(block)
+    search.by_last_norm()
     search.leave_norms(block)
     if search.is_square:
         search.by_gate()
@@ -116,6 +117,14 @@ class _Search:
         self.take(
             [(ours[place], theirs[place]) for place in ours if place in theirs], "the place of the norm in its block"
         )
+
+    def by_last_norm(self) -> None:
+        """Pair the norms that stand outside of all lists, where each side has one, whatever stands beside them."""
+        ours, theirs = _outside(self.sources), _outside(self.targets)
+        if not self.evidence.is_inside and len(ours) == len(theirs) == 1:
+            (source,), (target,) = ours, theirs
+            if self.evidence.likeness(source, target) >= ENOUGH and not told_apart(source, target):
+                self.take([(source, target)], "the one norm outside of all lists")
 
     def leave_norms(self, block: Block) -> None:
         """Leave norms of a block to their places alone where words mislead: one after is named as one before."""
@@ -210,6 +219,12 @@ def _is_counted(names: Sequence[str]) -> bool:
     """Tell whether three or more norms are told apart by one number alone."""
     norms = [name for name in names if is_norm(name)]
     return len(norms) > _MOST_PLACED and in_order(norms) is not None
+
+
+def _outside(names: Sequence[str]) -> list[str]:
+    """Give the norms whose names have no number, those of embeddings apart."""
+    norms = (name for name in names if is_norm(name) and "#" not in name and not any(map(str.isdigit, name)))
+    return [name for name in norms if "embeddings" not in meaning(name).get("area", ())]
 
 
 def _unique(places: Mapping[str, int]) -> dict[int, str]:
