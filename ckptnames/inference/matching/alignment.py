@@ -13,8 +13,8 @@ from math import prod
 from typing import NamedTuple
 
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
-from ckptnames.inference.matching.columns import Column, columns_below
-from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
+from ckptnames.inference.matching.columns import Column, columns_below, modules_below
+from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates, equal_modules
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
@@ -174,11 +174,9 @@ class Alignment:
         sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
         self._visits.append(_Visit(sources, targets, is_exact, self._known.levels))
         self._blocks(sources, targets)
-        n_before = -1
-        # What is matched supports its neighbours, in whatever order they come.
-        while n_before < len(self.matches):
-            n_before = len(self.matches)
-            self._units(sources, targets, is_exact)
+        self._all_units(sources, targets, is_exact)
+        if self._modules(sources, targets):
+            self._all_units(sources, targets, is_exact)
         self._by_name(sources, targets)
 
     def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
@@ -194,7 +192,23 @@ class Alignment:
             if len(tried) == n_before:
                 return
 
+    def _modules(self, sources: Sequence[Node], targets: Sequence[Node]) -> bool:
+        """Go inside the modules that no list holds and that are still open as a whole; true where that told some."""
+        n_before = len(self.matches)
+        found = equal_modules(modules_below(sources), modules_below(targets), self._likeness)
+        choice = Choice(found, self._likeness)
+        while (chosen := choice.next()) is not None:
+            self._align(chosen.pairs, all_known(unit for _, block in chosen.pairs for unit in block.units))
+        return len(self.matches) > n_before
+
     # Units
+
+    def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
+        """Match units for as long as it tells anything: what is matched supports its neighbours, in whatever order."""
+        n_before = -1
+        while n_before < len(self.matches):
+            n_before = len(self.matches)
+            self._units(sources, targets, is_exact)
 
     def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
@@ -316,7 +330,11 @@ class Alignment:
             return 0
         near = [child for child in above.children if child is not source.node and self._counterpart(child)]
         before = [child for child in near if _is_before(child, source.node)]
-        if before:
+        # `bn2` goes with `conv2`, whatever else is near.
+        same = [child for child in near if _is_counted_alike(child, source.node)]
+        if same:
+            near = same
+        elif before:
             near = [max(before, key=lambda child: child.slots)]
         found = [self._counterpart(child) for child in near]
         return 0 if not found else 1 if any(node and _home(node) is _home(target.node) for node in found) else -1
@@ -390,6 +408,11 @@ def _home(node: Node) -> Node | None:
     while above is not None and len(above.units) < 2 and above.parent is not None:
         above = above.parent
     return above
+
+
+def _is_counted_alike(node: Node, other: Node) -> bool:
+    """Tell whether two neighbours are of two sorts and have the same number: `conv2`, `bn2`."""
+    return node.template != other.template and node.slots == other.slots != (node.parent or node).slots
 
 
 def _is_before(node: Node, other: Node) -> bool:
