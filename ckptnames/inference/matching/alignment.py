@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
 from ckptnames.inference.matching.columns import Column, columns_below, modules_below
-from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates, equal_modules
+from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
@@ -195,10 +195,31 @@ class Alignment:
     def _modules(self, sources: Sequence[Node], targets: Sequence[Node]) -> bool:
         """Go inside the modules that no list holds and that are still open as a whole; true where that told some."""
         n_before = len(self.matches)
-        found = equal_modules(modules_below(sources), modules_below(targets), self._likeness)
-        choice = Choice(found, self._likeness)
-        while (chosen := choice.next()) is not None:
-            self._align(chosen.pairs, all_known(unit for _, block in chosen.pairs for unit in block.units))
+        ours, theirs = modules_below(sources), modules_below(targets)
+        names = Block(list(ours), list(theirs))
+        by_bags: defaultdict[tuple[int, ...], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for side, modules in enumerate((ours, theirs)):
+            for name, nodes in modules.items():
+                by_bags[tuple(node.bag for node in nodes)][side].append(name)
+        for some, others in sorted(by_bags.values(), key=lambda names: -sum(map(_n_units, map(theirs.get, names[1])))):
+            some = [name for name in some if all(node.is_fresh for node in ours[name])]
+            others = [name for name in others if all(node.is_fresh for node in theirs[name])]
+            if not some or not others:
+                continue
+            n_weights = _n_weights(theirs[others[0]][0])
+            evidence = Evidence(
+                self._likeness,
+                self._told,
+                lambda source, target: 0.0,
+                False,
+                n_weights > 0,
+                n_weights > 1,
+                sources[0].parent is not None,
+                False,
+            )
+            for pair in assigned(some, others, names, evidence):
+                pairs = list(zip(ours[pair.source], theirs[pair.target], strict=True))
+                self._align(pairs, all_known(unit for _, node in pairs for unit in node.units))
         return len(self.matches) > n_before
 
     # Units
@@ -362,6 +383,15 @@ def _nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, 
 
 def _second(row: Sequence[float]) -> float:
     return sorted(row)[-2] if len(row) > 1 else OBJECTION
+
+
+def _n_units(nodes: Sequence[Node] | None) -> int:
+    return sum(len(node.units) for node in nodes or ())
+
+
+def _n_weights(node: Node) -> int:
+    """Count the shapes of the weights in a module, vectors apart."""
+    return len({shape for unit in node.units for _, shape in unit.shapes if shape is not None and len(shape) > 1})
 
 
 def _key(candidate: Candidate) -> tuple[str, str, int]:

@@ -8,7 +8,7 @@ from itertools import chain
 from math import prod
 from typing import NamedTuple
 
-from ckptnames.inference.matching.assignment import FAIR, MARGIN, Likeness
+from ckptnames.inference.matching.assignment import MARGIN, Likeness
 from ckptnames.inference.matching.columns import Column, Lists
 from ckptnames.inference.matching.units import Node
 from ckptnames.inference.naming.vocabulary import PLAIN_LIST
@@ -38,20 +38,6 @@ def candidates(sources: Sequence[Column], targets: Sequence[Column]) -> list[Can
     sources, targets = [c for c in sources if c.holds_blocks], [c for c in targets if c.holds_blocks]
     found = [*_equal(sources, targets), *_shared(sources, targets), *_alike(sources, targets)]
     return sorted(found, key=lambda c: (-c.covered, -c.trust, len(c.pairs)))
-
-
-def equal_modules(sources: Sequence[Column], targets: Sequence[Column], likeness: Likeness) -> list[Candidate]:
-    """List the modules that hold the same, and more than one shape of weight or a name that is alike."""
-    return [
-        found
-        for found in _equal(sources, targets)
-        if _n_weights(found.source.nodes[0]) > 1 or likeness(found.source.name, found.target.name) >= FAIR
-    ]
-
-
-def _n_weights(node: Node) -> int:
-    """Count the shapes of the weights in a module, vectors apart."""
-    return len({shape for unit in node.units for _, shape in unit.shapes if shape is not None and len(shape) > 1})
 
 
 def _equal(sources: Sequence[Column], targets: Sequence[Column]) -> Iterator[Candidate]:
