@@ -8,8 +8,9 @@ told once holds for all blocks of a kind: a pair of names that shapes alone deci
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import prod
+from operator import attrgetter
 from typing import NamedTuple
 
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
@@ -46,6 +47,10 @@ class Open(NamedTuple):
     targets: tuple[tuple[Unit, ...], ...]
 
 
+Form = Callable[[Unit], Shapes]
+_exact: Form = attrgetter("shapes")
+
+
 class _Group(NamedTuple):
     """Units that go together: for each block those of one name, or of one column."""
 
@@ -54,9 +59,9 @@ class _Group(NamedTuple):
     is_inside: bool
     """True below blocks, False below the root."""
 
-    @property
-    def shapes(self) -> tuple[tuple[Shapes, ...], ...]:
-        return tuple(tuple(unit.shapes for unit in units) for units in self.units)
+    def shapes(self, form: Form) -> tuple[tuple[Shapes, ...], ...]:
+        """Give the shapes of all units, in a form in which they are compared."""
+        return tuple(tuple(form(unit) for unit in units) for units in self.units)
 
     @property
     def all(self) -> Iterator[Unit]:
@@ -177,6 +182,8 @@ class Alignment:
         self._all_units(sources, targets, is_exact)
         if self._modules(sources, targets):
             self._all_units(sources, targets, is_exact)
+        if sources[0].left and targets[0].left:
+            self._all_units(sources, targets, _hold_the_same(sources, targets, _squeezed), _squeezed)
         self._by_name(sources, targets)
 
     def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
@@ -224,18 +231,22 @@ class Alignment:
 
     # Units
 
-    def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
+    def _all_units(
+        self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact
+    ) -> None:
         """Match units for as long as it tells anything: what is matched supports its neighbours, in whatever order."""
         n_before = -1
         while n_before < len(self.matches):
             n_before = len(self.matches)
-            self._units(sources, targets, is_exact)
+            self._units(sources, targets, is_exact, form)
 
-    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
+    def _units(
+        self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact
+    ) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
         block = Block(_names(sources[0], ours), _names(targets[0], theirs))
         left = [
-            [Counter(unit.shapes for unit in node.units if self.is_free(unit)) for node in side]
+            [Counter(form(unit) for unit in node.units if self.is_free(unit)) for node in side]
             for side in (sources, targets)
         ]
         by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[_Group], list[_Group]]] = defaultdict(
@@ -243,7 +254,7 @@ class Alignment:
         )
         for side, groups in enumerate((ours, theirs)):
             for group in groups:
-                by_shapes[group.shapes][side].append(group)
+                by_shapes[group.shapes(form)][side].append(group)
         for shapes, (some, others) in sorted(by_shapes.items(), key=lambda item: -sum(map(len, item[0]))):
             some, others = self._free(some), self._free(others)
             if some and others:
@@ -312,7 +323,7 @@ class Alignment:
         for one in ours:
             for other in theirs:
                 # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
-                is_new = one.shapes != other.shapes
+                is_new = one.shapes(_squeezed) != other.shapes(_squeezed)
                 if not is_new and (one.name == other.name or (names.is_sandwich and is_norm(other.name))):
                     continue
                 score = (self._likeness if is_new else likeness)(one.name, other.name)
@@ -409,6 +420,21 @@ def _count_down(unit: Unit) -> None:
     while node is not None:
         node.left -= 1
         node = node.parent
+
+
+def _squeezed(unit: Unit) -> Shapes:
+    """Give the shapes of a unit without what has the length one: a convolution of 1 x 1 is a linear layer."""
+    return tuple(
+        [(role, None if shape is None else tuple([size for size in shape if size != 1])) for role, shape in unit.shapes]
+    )
+
+
+def _hold_the_same(sources: Sequence[Node], targets: Sequence[Node], form: Form) -> bool:
+    """Tell whether blocks hold the same shapes, in that form, one by one."""
+    return all(
+        all_known(target.units) and Counter(map(form, source.units)) == Counter(map(form, target.units))
+        for source, target in zip(sources, targets, strict=True)
+    )
 
 
 def _group_of(column: Column, is_inside: bool) -> _Group | None:
