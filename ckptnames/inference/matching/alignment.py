@@ -8,12 +8,13 @@ told once holds for all blocks of a kind: a pair of names that shapes alone deci
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import prod
+from operator import attrgetter
 from typing import NamedTuple
 
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
-from ckptnames.inference.matching.columns import Column, columns_below
+from ckptnames.inference.matching.columns import Column, columns_below, modules_below
 from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.twins import Twins
@@ -46,6 +47,10 @@ class Open(NamedTuple):
     targets: tuple[tuple[Unit, ...], ...]
 
 
+Form = Callable[[Unit], Shapes]
+_exact: Form = attrgetter("shapes")
+
+
 class _Group(NamedTuple):
     """Units that go together: for each block those of one name, or of one column."""
 
@@ -54,9 +59,9 @@ class _Group(NamedTuple):
     is_inside: bool
     """True below blocks, False below the root."""
 
-    @property
-    def shapes(self) -> tuple[tuple[Shapes, ...], ...]:
-        return tuple(tuple(unit.shapes for unit in units) for units in self.units)
+    def shapes(self, form: Form) -> tuple[tuple[Shapes, ...], ...]:
+        """Give the shapes of all units, in a form in which they are compared."""
+        return tuple(tuple(form(unit) for unit in units) for units in self.units)
 
     @property
     def all(self) -> Iterator[Unit]:
@@ -92,9 +97,9 @@ class Alignment:
         """Lay the source over the target."""
         is_exact = self.source.bag == self.target.bag and all_known(self.target.units)
         self._inside([(self.source, self.target)], is_exact)
-        self._again()
+        self.again()
 
-    def _again(self) -> None:
+    def again(self) -> None:
         """Look once more into every pair of blocks that was left with open units, with what was learned since."""
         n_before = -1
         while n_before < len(self.matches):
@@ -174,11 +179,11 @@ class Alignment:
         sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
         self._visits.append(_Visit(sources, targets, is_exact, self._known.levels))
         self._blocks(sources, targets)
-        n_before = -1
-        # What is matched supports its neighbours, in whatever order they come.
-        while n_before < len(self.matches):
-            n_before = len(self.matches)
-            self._units(sources, targets, is_exact)
+        self._all_units(sources, targets, is_exact)
+        if self._modules(sources, targets):
+            self._all_units(sources, targets, is_exact)
+        if sources[0].left and targets[0].left:
+            self._all_units(sources, targets, _hold_the_same(sources, targets, _squeezed), _squeezed)
         self._by_name(sources, targets)
 
     def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
@@ -194,13 +199,54 @@ class Alignment:
             if len(tried) == n_before:
                 return
 
+    def _modules(self, sources: Sequence[Node], targets: Sequence[Node]) -> bool:
+        """Go inside the modules that no list holds and that are still open as a whole; true where that told some."""
+        n_before = len(self.matches)
+        ours, theirs = modules_below(sources), modules_below(targets)
+        names = Block(list(ours), list(theirs))
+        by_bags: defaultdict[tuple[int, ...], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for side, modules in enumerate((ours, theirs)):
+            for name, nodes in modules.items():
+                by_bags[tuple(node.bag for node in nodes)][side].append(name)
+        for some, others in sorted(by_bags.values(), key=lambda names: -sum(map(_n_units, map(theirs.get, names[1])))):
+            some = [name for name in some if all(node.is_fresh for node in ours[name])]
+            others = [name for name in others if all(node.is_fresh for node in theirs[name])]
+            if not some or not others:
+                continue
+            n_weights = _n_weights(theirs[others[0]][0])
+            evidence = Evidence(
+                self._likeness,
+                self._told,
+                lambda source, target: 0.0,
+                False,
+                n_weights > 0,
+                n_weights > 1,
+                sources[0].parent is not None,
+                False,
+            )
+            for pair in assigned(some, others, names, evidence):
+                pairs = list(zip(ours[pair.source], theirs[pair.target], strict=True))
+                self._align(pairs, all_known(unit for _, node in pairs for unit in node.units))
+        return len(self.matches) > n_before
+
     # Units
 
-    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool) -> None:
+    def _all_units(
+        self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact
+    ) -> None:
+        """Match units for as long as it tells anything: what is matched supports its neighbours, in whatever order."""
+        n_before = -1
+        while n_before < len(self.matches):
+            n_before = len(self.matches)
+            self._units(sources, targets, is_exact, form)
+
+    def _units(
+        self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact
+    ) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
         block = Block(_names(sources[0], ours), _names(targets[0], theirs))
         left = [
-            [Counter(unit.shapes for unit in node.units if self.is_free(unit)) for node in side]
+            [Counter(form(unit) for unit in node.units if self.is_free(unit)) for node in side]
             for side in (sources, targets)
         ]
         by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[_Group], list[_Group]]] = defaultdict(
@@ -208,7 +254,7 @@ class Alignment:
         )
         for side, groups in enumerate((ours, theirs)):
             for group in groups:
-                by_shapes[group.shapes][side].append(group)
+                by_shapes[group.shapes(form)][side].append(group)
         for shapes, (some, others) in sorted(by_shapes.items(), key=lambda item: -sum(map(len, item[0]))):
             some, others = self._free(some), self._free(others)
             if some and others:
@@ -277,7 +323,7 @@ class Alignment:
         for one in ours:
             for other in theirs:
                 # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
-                is_new = one.shapes != other.shapes
+                is_new = one.shapes(_squeezed) != other.shapes(_squeezed)
                 if not is_new and (one.name == other.name or (names.is_sandwich and is_norm(other.name))):
                     continue
                 score = (self._likeness if is_new else likeness)(one.name, other.name)
@@ -316,7 +362,11 @@ class Alignment:
             return 0
         near = [child for child in above.children if child is not source.node and self._counterpart(child)]
         before = [child for child in near if _is_before(child, source.node)]
-        if before:
+        # `bn2` goes with `conv2`, whatever else is near.
+        same = [child for child in near if _is_counted_alike(child, source.node)]
+        if same:
+            near = same
+        elif before:
             near = [max(before, key=lambda child: child.slots)]
         found = [self._counterpart(child) for child in near]
         return 0 if not found else 1 if any(node and _home(node) is _home(target.node) for node in found) else -1
@@ -346,6 +396,15 @@ def _second(row: Sequence[float]) -> float:
     return sorted(row)[-2] if len(row) > 1 else OBJECTION
 
 
+def _n_units(nodes: Sequence[Node] | None) -> int:
+    return sum(len(node.units) for node in nodes or ())
+
+
+def _n_weights(node: Node) -> int:
+    """Count the shapes of the weights in a module, vectors apart."""
+    return len({shape for unit in node.units for _, shape in unit.shapes if shape is not None and len(shape) > 1})
+
+
 def _key(candidate: Candidate) -> tuple[str, str, int]:
     return candidate.source.name, candidate.target.name, candidate.trust
 
@@ -361,6 +420,21 @@ def _count_down(unit: Unit) -> None:
     while node is not None:
         node.left -= 1
         node = node.parent
+
+
+def _squeezed(unit: Unit) -> Shapes:
+    """Give the shapes of a unit without what has the length one: a convolution of 1 x 1 is a linear layer."""
+    return tuple(
+        [(role, None if shape is None else tuple([size for size in shape if size != 1])) for role, shape in unit.shapes]
+    )
+
+
+def _hold_the_same(sources: Sequence[Node], targets: Sequence[Node], form: Form) -> bool:
+    """Tell whether blocks hold the same shapes, in that form, one by one."""
+    return all(
+        all_known(target.units) and Counter(map(form, source.units)) == Counter(map(form, target.units))
+        for source, target in zip(sources, targets, strict=True)
+    )
 
 
 def _group_of(column: Column, is_inside: bool) -> _Group | None:
@@ -390,6 +464,11 @@ def _home(node: Node) -> Node | None:
     while above is not None and len(above.units) < 2 and above.parent is not None:
         above = above.parent
     return above
+
+
+def _is_counted_alike(node: Node, other: Node) -> bool:
+    """Tell whether two neighbours are of two sorts and have the same number: `conv2`, `bn2`."""
+    return node.template != other.template and node.slots == other.slots != (node.parent or node).slots
 
 
 def _is_before(node: Node, other: Node) -> bool:

@@ -8,8 +8,8 @@ from itertools import permutations
 from typing import NamedTuple
 
 from ckptnames.inference.matching.units import template_of
-from ckptnames.inference.naming.places import gate_and_up, in_order, is_norm, is_sandwich, norm_places
-from ckptnames.inference.naming.words import OBJECTION, telling_likeness, told_apart
+from ckptnames.inference.naming.places import gate_and_up, in_order, is_norm, is_sandwich, is_scale, norm_places, scale_places
+from ckptnames.inference.naming.words import OBJECTION, meaning, telling_likeness, told_apart
 
 MARGIN = 0.35
 """By so much a pair has to be more alike than its rivals."""
@@ -21,6 +21,8 @@ _SUPPORT = 0.5
 _MOST_PERMUTED = 6
 _MOST_COMPARED = 2500
 _MOST_PLACED = 2
+
+ENDS = ("in", "out")
 
 FAIR = 0.4
 """So alike are two names that share a word, enough where shapes say the rest."""
@@ -73,6 +75,7 @@ def assigned(sources: Collection[str], targets: Collection[str], block: Block, e
     search = _Search(sources, targets, evidence)
     search.by_name(block)
     search.by_norm_place(block)
+    search.by_last_norm()
     search.leave_norms(block)
     if search.is_square:
         search.by_gate()
@@ -117,6 +120,14 @@ class _Search:
             [(ours[place], theirs[place]) for place in ours if place in theirs], "the place of the norm in its block"
         )
 
+    def by_last_norm(self) -> None:
+        """Pair the norms that stand outside of all lists, where each side has one, whatever stands beside them."""
+        ours, theirs = _outside(self.sources), _outside(self.targets)
+        if not self.evidence.is_inside and len(ours) == len(theirs) == 1:
+            (source,), (target,) = ours, theirs
+            if self.evidence.likeness(source, target) >= ENOUGH and not told_apart(source, target):
+                self.take([(source, target)], "the one norm outside of all lists")
+
     def leave_norms(self, block: Block) -> None:
         """Leave norms of a block to their places alone where words mislead: one after is named as one before."""
         if block.is_sandwich or _is_counted(self.sources) != _is_counted(self.targets):
@@ -137,8 +148,17 @@ class _Search:
             if self.is_complete:
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
         elif ours or theirs:
-            ours = ours or _ordered_by(norm_places(self.sources, block.source, block.is_sandwich), self.sources)
-            theirs = theirs or _ordered_by(norm_places(self.targets, block.target, block.is_sandwich), self.targets)
+            if all(map(is_scale, (*self.sources, *self.targets))):
+                places = scale_places(self.sources), scale_places(self.targets)
+            else:
+                places = (
+                    norm_places(self.sources, block.source, block.is_sandwich),
+                    norm_places(self.targets, block.target, block.is_sandwich),
+                )
+            ours = ours or _ordered_by(places[0], self.sources)
+            theirs = theirs or _ordered_by(places[1], self.targets)
+            if self.is_complete and len(self.sources) == len(ENDS):
+                ours, theirs = ours or _ends(self.sources), theirs or _ends(self.targets)
             if ours and theirs:
                 self.take(zip(ours, theirs, strict=True), "numbers on one side, places on the other, in order")
 
@@ -210,6 +230,18 @@ def _is_counted(names: Sequence[str]) -> bool:
     """Tell whether three or more norms are told apart by one number alone."""
     norms = [name for name in names if is_norm(name)]
     return len(norms) > _MOST_PLACED and in_order(norms) is not None
+
+
+def _ends(names: Sequence[str]) -> list[str] | None:
+    """Give first what is called the way in, then what is called the way out."""
+    ends = {tuple(meaning(name).get("end", ())): name for name in names}
+    return [ends[end,] for end in ENDS] if all((end,) in ends for end in ENDS) else None
+
+
+def _outside(names: Sequence[str]) -> list[str]:
+    """Give the norms whose names have no number, those of embeddings apart."""
+    norms = (name for name in names if is_norm(name) and "#" not in name and not any(map(str.isdigit, name)))
+    return [name for name in norms if "embeddings" not in meaning(name).get("area", ())]
 
 
 def _unique(places: Mapping[str, int]) -> dict[int, str]:

@@ -79,6 +79,20 @@ def columns_below(blocks: Sequence[Node]) -> list[Column]:
     return found
 
 
+def modules_below(blocks: Sequence[Node]) -> dict[str, tuple[Node, ...]]:
+    """Give each module below the blocks that no number leads to, where every block has it and none of it is matched."""
+    base = len(blocks[0].slots)
+    by_path: dict[str, list[Node]] = {}
+    for block in blocks:
+        stack = [child for child in block.children if len(child.slots) == base]
+        while stack:
+            node = stack.pop()
+            stack.extend(child for child in node.children if len(child.slots) == base)
+            if node.is_fresh and len(node.units) > max([1, *(len(child.units) for child in node.children)]):
+                by_path.setdefault(".".join(node.path[block.depth :]), []).append(node)
+    return {path: tuple(nodes) for path, nodes in by_path.items() if len(nodes) == len(blocks)}
+
+
 def _parts(template: str, lists: Sequence[Sequence[Node]], base: int) -> Iterator[Column]:
     yield from _by_kind(template, _fresh(lists), True)
     slots = [node.slots for nodes in lists for node in nodes]

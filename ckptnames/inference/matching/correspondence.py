@@ -146,17 +146,24 @@ def _counts_alike(candidate: Candidate) -> bool:
     """
     if len({node.bag for _, node in candidate.pairs}) > 1:
         return True
-    ours, theirs = _list_names(candidate.source.name), _list_names(candidate.target.name)
+    ours = Counter(_list_names(candidate.source.name, [node for node, _ in candidate.pairs]))
+    theirs = Counter(_list_names(candidate.target.name, [node for _, node in candidate.pairs]))
+    # A list that both sides call the same is counted the same.
+    ours, theirs = ours - theirs, theirs - ours
     odd = [found for found in (*ours, *theirs) if found and not any(map(PLAIN_LIST.search, found))]
     _, alone, others = overlap(".".join(chain(*ours)), ".".join(chain(*theirs)))
     return not odd or not (alone or others)
 
 
-def _list_names(name: str) -> list[tuple[str, ...]]:
-    """Give the words of each segment that has a number of a column, or of the one before it where it is bare."""
+def _list_names(name: str, nodes: Sequence[Node]) -> list[tuple[str, ...]]:
+    """Give the words of each segment that has a number which varies, or of the one before it where it is bare."""
     segments = name.split(".")
-    numbered = [at for at, segment in enumerate(segments) if "#" in segment]
-    return [words(segments[at]) or (words(segments[at - 1]) if at else ()) for at in numbered]
+    columns = list(zip(*(node.slots for node in nodes), strict=True))
+    numbered = [at for at, segment in enumerate(segments) for _ in range(segment.count("#"))]
+    varying = {
+        at for at, numbers in zip(numbered, columns[len(columns) - len(numbered) :], strict=True) if len({*numbers}) > 1
+    }
+    return [words(segments[at]) or (words(segments[at - 1]) if at else ()) for at in sorted(varying)]
 
 
 class Choice:

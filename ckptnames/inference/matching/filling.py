@@ -29,7 +29,8 @@ class Filling(NamedTuple):
 
 def filling(alignment: Alignment, source: Tensors, target: Tensors, turned: Tensors) -> Filling:
     """Fill the keys of matched units; ``turned`` holds those that were compared transposed."""
-    _by_order(alignment, source, target)
+    while _by_order(alignment, source, target):
+        alignment.again()
     alignment.match_twins()
     found = Filling({}, {}, {})
     for match in alignment.matches.values():
@@ -75,12 +76,16 @@ def _alike(unit: Unit, other: Unit) -> float:
     return likeness(unit.path[-1], other.path[-1])
 
 
-def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> None:
-    """Tell apart by the order of the files what nothing else did: where both are in order, and names do not object."""
+def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> bool:
+    """Tell apart by the order of the files what nothing else did: where both are in order, and names do not object.
+
+    True where that told some.
+    """
+    n_before = len(alignment.matches)
     left = list(alignment.still_open())
     ours, theirs = (positions(source), positions(target)) if left else (None, None)
     if ours is None or theirs is None:
-        return
+        return False
     for group in left:
         if not all(alignment.is_free(unit) for units in group.targets for unit in units):
             continue
@@ -95,6 +100,7 @@ def _by_order(alignment: Alignment, source: Tensors, target: Tensors) -> None:
             for some, others in pairs:
                 for a, b in zip(some, others, strict=True):
                     alignment.match(a, b, "the order in which both files list them")
+    return len(alignment.matches) > n_before
 
 
 def _is_contradicted(alignment: Alignment, group: Open, ours: Mapping[str, int], theirs: Mapping[str, int]) -> bool:

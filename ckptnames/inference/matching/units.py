@@ -28,7 +28,7 @@ _ROLES = {
     "num_batches_tracked": COUNTER,
     "weight_g": "magnitude",
     "weight_v": "direction",
-    "weight_orig": "original",
+    **dict.fromkeys(("weight_orig", "weight_bar"), "original"),
     "weight_u": "left vector",
     "weight_mask": "mask",
     **dict.fromkeys(("weight_scale", "weight_scale_inv"), "scale"),

@@ -20,6 +20,7 @@ _OF_THREE = (BEFORE_ATTENTION, CROSS, BEFORE_MLP)
 
 _ATTENTION = frozenset(("sa", "attn", "attention"))
 _MLP = frozenset(("ffn", "mlp", "feedforward", "ff", "ffw"))
+_SCALE = frozenset(("scale", "ls", "gamma", "lambda", "layerscale"))
 _SANDWICH = re.compile(r"post[_.]?(?:feedforward|ffw|mlp|ffn)|pre[_.]?(?:feedforward|ffw)")
 _NUMBERED_LINEAR = re.compile(r"(?:.*[._])?(w|wi_?)([0-9])")
 
@@ -51,6 +52,21 @@ def norm_places(names: Collection[str], block: Collection[str], sandwich: bool =
     }
     numbered = _numbered([name for name in block if is_norm(name)], block)
     return found | {name: place for name, place in numbered.items() if name in names and name not in found}
+
+
+def scale_places(names: Collection[str]) -> dict[str, int]:
+    """Give the place of the scale of each branch of a block, by the branch that its name speaks of.
+
+    >>> scale_places(["mlp_layer_scale", "self_attn_layer_scale", "ls_1"])
+    {'mlp_layer_scale': 4, 'self_attn_layer_scale': 1}
+    """
+    found = {name: meaning(name).get("sort", frozenset()) for name in names if is_scale(name)}
+    return {name: BEFORE_MLP if "mlp" in sort else BEFORE_ATTENTION for name, sort in found.items() if len(sort) == 1}
+
+
+def is_scale(name: str) -> bool:
+    """Tell whether a name is that of a scale of a residual branch."""
+    return not _SCALE.isdisjoint(words(name))
 
 
 def _by_company(name: str, block: Collection[str]) -> int | None:

@@ -15,7 +15,8 @@ PHRASES: dict[str, dict[str, str]] = {
             attn, attention, mha, msa, multi head attention, multi headed attention, multihead attention, attentions,
             attention layer, attn layer, self attn, self attention, selfattention, selfattn, slf attn, attention self,
             attn self, cross attn, cross attention, crossattention, crossattn, encoder attn, encoder attention,
-            enc dec attention, encoder decoder attention, encdecattention, multihead attn, inter attention, src attn
+            enc dec attention, encoder decoder attention, encdecattention, multihead attn, inter attention, src attn,
+            attn 1, attn 2
         """,
         "mlp": """
             mlp, ffn, ff, feed forward, feedforward, dense relu dense, mlps, ffns, positionwise feed forward, pos ffn,
@@ -67,10 +68,11 @@ PHRASES: dict[str, dict[str, str]] = {
         "up": "up proj, w up",
         "in": """
             fc1, c fc, dense h to 4h, lin1, linear1, intermediate dense, wi, w in, dense in, fc in, linear in, lin 1,
-            intermediate, layer 1, dense 1
+            intermediate, layer 1, dense 1, gate up proj, gate up, input linear
         """,
         "down": """
-            down proj, w down, dense 4h to h, fc2, w out, fc out, linear2, lin2, dense out, lin 2, dense 2
+            down proj, w down, dense 4h to h, fc2, w out, fc out, linear2, lin2, dense out, lin 2, dense 2,
+            output linear
         """,
     },
     "experts": {
@@ -128,7 +130,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "next sentence": "seq relationship",
         "pooling": "pooler",
     },
-    "norm after pooling": {"norm": "fc norm"},
+    "norm after pooling": {"norm": "fc norm, pooler layernorm, pooler layer norm, pooler norm"},
     "side": {"encoder": "encoder, enc", "decoder": "decoder, dec"},
     "input": {
         "text": "text, text model, textual, language, language model, text encoder, llm",

@@ -13,6 +13,11 @@ from ckptnames.inference.naming.vocabulary import DECIDING, HOLLOW, LOOSE, PHRAS
 OBJECTION = float("-inf")
 """How alike two names are of which one says what the other denies."""
 
+_GUESS = "guess"
+"""The aspect under which stands what a name says only by where its last word stands: no ground for an objection."""
+
+_OUT = ("out", "output")
+
 SAME = 10.0
 """How alike a name is to itself."""
 
@@ -78,16 +83,17 @@ def meaning(path: str) -> Mapping[str, frozenset[str]]:
                 at += length - 1
                 break
         at += 1
-    _in_context(said, [word for word in found if not word.isdigit()])
+    _in_context(said, found)
     numbers = [word for word in found if word.isdigit()]
     if "place" not in said and numbers and not any(map(int, numbers)) and not content(path):
         said["place"] = {"first"}
     return {aspect: frozenset(values) for aspect, values in said.items() if values}
 
 
-def _in_context(said: dict[str, set[str]], found: list[str]) -> None:
+def _in_context(said: dict[str, set[str]], path: Sequence[str]) -> None:
     """Settle words that mean one thing in an attention, another in a feed-forward block, and nothing in a norm."""
     sorts = said.get("sort", set())
+    found = [word for word in path if not word.isdigit()]
     last = found[-1] if found else ""
     if "norm" in sorts:
         for aspect in ("projection", "feed-forward", "end"):
@@ -98,14 +104,21 @@ def _in_context(said: dict[str, set[str]], found: list[str]) -> None:
     if "attention" in sorts:
         if not projection and last in ("proj", "dense", "out", "linear", "output", "projection"):
             projection.add("output")
+            if last not in _OUT:
+                said[_GUESS] = {"projection"}
         if len(projection) > 1:
             projection.discard("output")
     elif "mlp" in sorts or "experts" in sorts:
         if "output" in projection:
             projection.discard("output")
             layer.add("down")
+        if not layer and (found[-2:] == ["in", "proj"] or path[-2:] == ("0", "proj")):
+            projection.clear()
+            layer.add("in")
         if not layer and last in ("out", "output", "proj", "wo"):
             layer.add("down")
+            if last == "proj":
+                said[_GUESS] = {"feed-forward"}
         if not layer and last == "gate" and "experts" not in sorts:
             layer.add("gate")
         if not layer and "in" in said.get("end", set()):
@@ -174,12 +187,13 @@ def _rating(
 ) -> float:
     """Rate what two names say; ``silence`` is the share of common words where neither has any."""
     score = 0.0
-    for aspect in ours.keys() | theirs.keys():
+    guessed = {*ours.get(_GUESS, ()), *theirs.get(_GUESS, ())}
+    for aspect in (ours.keys() | theirs.keys()) - {_GUESS}:
         said, heard = ours.get(aspect), theirs.get(aspect)
         if said and heard:
             if said & heard:
                 score += 1.3 if aspect in DECIDING else 0.3 if aspect in SILENT else 0.8
-            elif aspect in LOOSE:
+            elif aspect in LOOSE or aspect in guessed:
                 score -= 0.5
             else:
                 return OBJECTION
