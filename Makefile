@@ -26,3 +26,6 @@ benchmarks:  ## at full size, about ten minutes and 5 GB of disk
 	$(PYTHON) -m benchmarks.fixing --check
 	$(PYTHON) -m benchmarks.predicting --check
 	$(PYTHON) -m benchmarks.building --check
+	$(PYTHON) -m benchmarks.inferring run --check
+	$(PYTHON) -m benchmarks.inferring threads --check
+	$(PYTHON) -m benchmarks.inferring timing

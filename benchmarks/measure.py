@@ -25,6 +25,7 @@ class Run(NamedTuple):
 
     seconds: float
     resident_bytes: int
+    cpu_seconds: float
 
 
 class Target(NamedTuple):
@@ -53,7 +54,7 @@ def run(command: Sequence[str]) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, FOUND_DIFFERENCES) or "Traceback" in said:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}\n{said}")
-    return Run(seconds, usage.ru_maxrss * 1024)
+    return Run(seconds, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 def in_turns(
