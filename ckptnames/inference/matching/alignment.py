@@ -16,11 +16,11 @@ from typing import NamedTuple
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
 from ckptnames.inference.matching.columns import Column, columns_below, modules_below
 from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
-from ckptnames.inference.matching.learned import Known, Level
+from ckptnames.inference.matching.learned import Known, Level, is_block
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
 from ckptnames.inference.naming.places import is_norm, norm_places
-from ckptnames.inference.naming.words import OBJECTION, likeness
+from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, likeness
 
 _KNOWN = 6.0
 """How much it counts that the shapes told the same pair of names in another block."""
@@ -155,6 +155,7 @@ class Alignment:
         firsts, twins = self._twins.parted(pairs)
         for source, target in twins:
             self._hold(source, target)
+            self._known.meet(source, target)
         parts: dict[tuple[int, int], list[tuple[Node, Node]]] = {}
         for source, target in firsts:
             parts.setdefault((source.build, target.build), []).append((source, target))
@@ -218,6 +219,7 @@ class Alignment:
                 self._likeness,
                 self._told,
                 lambda *_: 0.0,
+                lambda *_: False,
                 False,
                 n_weights > 0,
                 n_weights > 1,
@@ -268,6 +270,7 @@ class Alignment:
             self._likeness,
             self._told,
             lambda source, target: self._kinship(ours[source], theirs[target]),
+            lambda source, target: self._is_apart(ours[source], theirs[target]),
             complete,
             _is_distinctive(others[0]),
             _is_varied(others[0]),
@@ -314,19 +317,25 @@ class Alignment:
         if len(ours) * len(theirs) > _MOST_COMPARED:
             return
         names = Block([group.name for group in ours], [group.name for group in theirs])
-        places = [norm_places(side, side, names.is_sandwich) for side in names]
+        is_inside = sources[0].parent is not None
+        places = [norm_places(side, side if is_inside else (), names.is_sandwich) for side in names]
         scores = {}
         for one in ours:
             for other in theirs:
                 # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
                 is_new = one.shapes(_squeezed) != other.shapes(_squeezed)
-                if not is_new and (one.name == other.name or (names.is_sandwich and is_norm(other.name))):
+                place, wanted = places[0].get(one.name), places[1].get(other.name)
+                # What has its own name on the other side, or differs in its number, is not what a likeness is for, nor
+                # are norms of a block of which nothing is said but that they are norms.
+                is_named = one.name in names.target or other.name in names.source
+                is_named = is_named or counts_otherwise(one.name, other.name)
+                is_untold = names.is_sandwich or (is_inside and not (place and wanted))
+                if not is_new and (is_named or (is_norm(other.name) and is_untold)):
                     continue
                 score = (self._likeness if is_new else likeness)(one.name, other.name)
-                place, wanted = places[0].get(one.name), places[1].get(other.name)
                 if place and wanted:
                     score = OBJECTION if place != wanted else max(score, _SAME_PLACE)
-                if score >= _ENOUGH_ALONE and _fit_in_part(one, other):
+                if score >= _ENOUGH_ALONE and _fit_in_part(one, other) and not self._is_apart(one, other):
                     scores[one.name, other.name] = score
         by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
         nearest = _nearest_rivals(scores)
@@ -366,6 +375,24 @@ class Alignment:
             near = [max(before, key=lambda child: child.slots)]
         found = [self._counterpart(child) for child in near]
         return 0 if not found else 1 if any(node and _home(node) is _home(target.node) for node in found) else -1
+
+    def _is_apart(self, source: _Group, target: _Group) -> bool:
+        """Tell whether units stand in blocks that belong to others, or are norms of which one is of no block."""
+        pairs = list(zip(source.all, target.all, strict=True))
+        ends = {(a.path[-1], b.path[-1]) for a, b in pairs}
+        if any(self._known.is_apart(a, b) for a, b in pairs) or (len(ends) == 1 and counts_otherwise(*ends.pop())):
+            return True
+        norms = is_norm(source.name) or is_norm(target.name)
+        return norms and any(self._is_after_blocks(a, b) or self._is_after_blocks(b, a) for a, b in pairs)
+
+    def _is_after_blocks(self, unit: Unit, other: Unit) -> bool:
+        """Tell whether a unit stands beside a list of blocks, and another inside of one that is one on both sides."""
+        return (
+            _is_beside_blocks(unit.node)
+            and not _is_beside_blocks(other.node)
+            and _is_in_block(other.node)
+            and not self._known.is_spread(other.node)
+        )
 
     def _counterpart(self, node: Node) -> Node | None:
         found = self._known.counterparts.get(node.unit) if node.unit else None
@@ -465,6 +492,22 @@ def _home(node: Node) -> Node | None:
 def _is_counted_alike(node: Node, other: Node) -> bool:
     """Tell whether two neighbours are of two sorts and have the same number: `conv2`, `bn2`."""
     return node.template != other.template and node.slots == other.slots != (node.parent or node).slots
+
+
+def _is_beside_blocks(node: Node) -> bool:
+    return any(_holds_block(child) for child in (node.parent.children if node.parent else ()) if child is not node)
+
+
+def _is_in_block(node: Node) -> bool:
+    """Tell whether the innermost module with a number around another one holds no more such modules."""
+    above = node.parent
+    while above is not None and not is_block(above):
+        above = above.parent
+    return above is not None and not any(map(_holds_block, above.children))
+
+
+def _holds_block(node: Node) -> bool:
+    return is_block(node) or any(map(_holds_block, node.children))
 
 
 def _is_before(node: Node, other: Node) -> bool:

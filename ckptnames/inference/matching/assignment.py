@@ -17,7 +17,7 @@ from ckptnames.inference.naming.places import (
     norm_places,
     scale_places,
 )
-from ckptnames.inference.naming.words import OBJECTION, meaning, telling_likeness, told_apart
+from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, meaning, telling_likeness, told_apart
 
 MARGIN = 0.35
 """By so much a pair has to be more alike than its rivals."""
@@ -46,6 +46,8 @@ class Evidence(NamedTuple):
     """What other blocks told of the two names, where those beside them that differ in a number stood there too."""
     support: Callable[[str, str], float]
     """From -1 to 1: whether the neighbours of the two are matched with each other."""
+    is_apart: Callable[[str, str], bool]
+    """Whether the blocks that the two stand in were found to belong to others."""
     is_complete: bool
     """Each of these sources has its target here, so that what is left over belongs together."""
     is_distinctive: bool
@@ -80,22 +82,28 @@ class Block(NamedTuple):
 
 def assigned(sources: Collection[str], targets: Collection[str], block: Block, evidence: Evidence) -> list[Found]:
     """Pair names whose tensors have equal shapes, as far as the names and what is around them tell."""
-    search = _Search(sources, targets, evidence)
+    search = _Search(sources, targets, evidence, block)
     search.by_name(block)
-    search.by_norm_place(block)
+    search.by_norm_place()
     search.by_last_norm()
     search.leave_norms(block)
     if search.is_square:
         search.by_gate()
-        search.by_order(block)
+        search.by_order()
     search.by_likeness()
     return search.found
 
 
 class _Search:
-    def __init__(self, sources: Collection[str], targets: Collection[str], evidence: Evidence) -> None:
+    def __init__(self, sources: Collection[str], targets: Collection[str], evidence: Evidence, block: Block) -> None:
         self.sources, self.targets = list(sources), list(targets)
         self.evidence = evidence
+        # Below the root, where no one block is looked at, what stands beside a norm tells nothing of its place.
+        company = block if evidence.is_inside else Block((), ())
+        self.places = [
+            norm_places(names, around, block.is_sandwich)
+            for names, around in ((self.sources, company.source), (self.targets, company.target))
+        ]
         self.is_square = len(sources) == len(targets)
         self.is_complete = evidence.is_complete and self.is_square
         self.found: list[Found] = []
@@ -119,14 +127,16 @@ class _Search:
             self.shifted = {name for name in same if _family(name, block.source) != _family(name, block.target)}
         self.take([(name, name) for name in same if name not in self.shifted], "the same name")
 
-    def by_norm_place(self, block: Block) -> None:
-        if len(self.sources) + len(self.targets) < 3:
+    def by_norm_place(self) -> None:
+        """Pair the norms of one place; below the root there are norms of no block, or of several."""
+        if len(self.sources) + len(self.targets) < 3 or not self.evidence.is_inside:
             return
-        ours = _unique(norm_places(self.sources, block.source, block.is_sandwich))
-        theirs = _unique(norm_places(self.targets, block.target, block.is_sandwich))
-        self.take(
-            [(ours[place], theirs[place]) for place in ours if place in theirs], "the place of the norm in its block"
+        ours, theirs = (
+            _unique({name: place for name, place in places.items() if name in names})
+            for places, names in zip(self.places, (self.sources, self.targets), strict=True)
         )
+        found = [(ours[place], theirs[place]) for place in ours if place in theirs]
+        self.take([pair for pair in found if not self.evidence.is_apart(*pair)], "the place of the norm in its block")
 
     def by_last_norm(self) -> None:
         """Pair the norms that stand outside of all lists, where each side has one, whatever stands beside them."""
@@ -147,22 +157,18 @@ class _Search:
         if ours and theirs:
             self.take(zip(ours, theirs, strict=True), "gate and up projection by their names")
 
-    def by_order(self, block: Block) -> None:
+    def by_order(self) -> None:
         """Pair by number, or a number with a place in words."""
-        if len(self.sources) < 2:
+        if not 1 < len(self.sources) == len(self.targets):
             return
         ours, theirs = in_order(self.sources), in_order(self.targets)
         if ours and theirs:
             if self.is_complete:
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
         elif ours or theirs:
+            places = self.places
             if all(map(is_scale, (*self.sources, *self.targets))):
-                places = scale_places(self.sources), scale_places(self.targets)
-            else:
-                places = (
-                    norm_places(self.sources, block.source, block.is_sandwich),
-                    norm_places(self.targets, block.target, block.is_sandwich),
-                )
+                places = [scale_places(self.sources), scale_places(self.targets)]
             ours = ours or _ordered_by(places[0], self.sources)
             theirs = theirs or _ordered_by(places[1], self.targets)
             if self.is_complete and len(self.sources) == len(ENDS):
@@ -174,9 +180,9 @@ class _Search:
         if not 0 < len(self.sources) * len(self.targets) <= _MOST_COMPARED:
             return
         scores = self.scores()
-        if self.is_square and 1 < len(self.sources) <= _MOST_PERMUTED:
+        if 1 < len(self.sources) == len(self.targets) <= _MOST_PERMUTED:
             pairs, margin = _best_permutation(self.sources, self.targets, scores)
-            least = FAIR if self.is_complete else ENOUGH
+            least = FAIR if self.is_complete and len(pairs) == len(self.sources) else ENOUGH
             if margin >= ENOUGH or all(scores[pair] >= least for pair in pairs):
                 self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
@@ -197,9 +203,12 @@ class _Search:
         if len(self.sources) == len(self.targets) == 1:
             rated = {(s, t): self.evidence.likeness(s, t) for s in self.sources for t in self.targets}
         else:
-            rated = telling_likeness(self.sources, self.targets)
+            are_norms = not self.evidence.is_distinctive
+            rated = telling_likeness(self.sources, self.targets, are_norms)
             counted, everything = _counted(self.sources) | _counted(self.targets), {*self.sources, *self.targets}
             for source, target in rated:
+                if counts_otherwise(source, target):
+                    rated[source, target] = min(rated[source, target], 0.0)
                 # What a number stands for depends on all that is counted.
                 beside = everything if source in counted or target in counted else ()
                 rated[source, target] += self.evidence.known(source, target, beside)
@@ -207,6 +216,9 @@ class _Search:
             if source == target and source in self.shifted:
                 rated[source, target] = self.evidence.known(source, target, ())
             rated[source, target] += _SUPPORT * self.evidence.support(source, target)
+            place, other = self.places[0].get(source), self.places[1].get(target)
+            if (place and other and place != other) or self.evidence.is_apart(source, target):
+                rated[source, target] = OBJECTION
         return rated
 
     def stands_alone(self, source: str, target: str, score: float) -> bool:
@@ -260,7 +272,7 @@ def _unique(places: Mapping[str, int]) -> dict[int, str]:
 
 
 def _ordered_by(places: Mapping[str, int], names: Sequence[str]) -> list[str] | None:
-    if len(_unique(places)) < len(names):
+    if len(_unique({name: places[name] for name in names if name in places})) < len(names):
         return None
     return sorted(names, key=lambda name: places[name])
 

@@ -99,9 +99,10 @@ def _norm_place(name: str, sandwich: bool) -> int | None:
         if is_after:
             return AFTER_ATTENTION if sandwich else BEFORE_MLP
         return BEFORE_ATTENTION if is_told else None
-    if "before" in found or words(name)[0] == "input":
+    begins = {words(segment)[0] for segment in (name, name.rpartition(".")[2]) if words(segment)}
+    if "before" in found or "input" in begins:
         return BEFORE_ATTENTION
-    if not found.isdisjoint(("after", "final")) or words(name)[0] == "output":
+    if not found.isdisjoint(("after", "final")) or "output" in begins:
         return BEFORE_MLP
     return None
 

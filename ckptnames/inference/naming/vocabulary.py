@@ -162,7 +162,7 @@ PHRASES: dict[str, dict[str, str]] = {
 }
 """By aspect: what a name can say about it, and the phrases that say so."""
 
-LOOSE = frozenset(("sort", "embedding", "head", "end", "shortcut", "sampling", "input", "place"))
+LOOSE = frozenset(("sort", "head", "end", "shortcut", "sampling", "input", "place"))
 """Aspects in which two names for one thing may differ; in all others they may not."""
 
 SILENT = frozenset(("sort", "end", "area"))

@@ -23,6 +23,9 @@ SAME = 10.0
 
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 _CUT = re.compile(r"[./]")
+_COUNTED_IN = re.compile(r"(?:^|[._/])wi_?[0-9#]")
+"""With a number `wi` is the gate or the up projection, alone it is the layer going in."""
+
 _CACHED = 1 << 18
 
 
@@ -83,6 +86,8 @@ def meaning(path: str) -> Mapping[str, frozenset[str]]:
                 at += length - 1
                 break
         at += 1
+    if _COUNTED_IN.search(path):
+        said.get("feed-forward", set()).discard("in")
     _in_context(said, found)
     numbers = [word for word in found if word.isdigit()]
     if "place" not in said and numbers and not any(map(int, numbers)) and not content(path):
@@ -145,14 +150,18 @@ def likeness(source: str, target: str) -> float:
     return _rating(meaning(source), meaning(target), content(source), content(target), 0.5)
 
 
-def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict[tuple[str, str], float]:
+def telling_likeness(
+    sources: Collection[str], targets: Collection[str], are_norms: bool = False
+) -> dict[tuple[str, str], float]:
     """Rate all pairs by what tells the names of a side apart: what all of them say is no evidence.
+
+    Nor is that some are called norms where their shapes show that all of them are.
 
     >>> found = telling_likeness(["mlp.up_proj", "mlp.down_proj"], ["mlp.w1", "mlp.w2"])
     >>> len(set(found.values()))
     1
     """
-    ours, theirs = _parted(sources), _parted(targets)
+    ours, theirs = _parted(sources, are_norms), _parted(targets, are_norms)
     found = {}
     for source, (said, spoken) in ours.items():
         for target, (heard, written) in theirs.items():
@@ -162,13 +171,16 @@ def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict
     return found
 
 
-def _parted(names: Collection[str]) -> dict[str, tuple[Mapping[str, frozenset[str]], tuple[str, ...]]]:
+def _parted(names: Collection[str], are_norms: bool) -> dict[str, tuple[Mapping[str, frozenset[str]], tuple[str, ...]]]:
     """Give what each name says that not all of them say; one alone has nobody to be told from."""
     if len(names) == 1:
         return {name: (meaning(name), content(name)) for name in names}
     said, spoken = {name: meaning(name) for name in names}, {name: content(name) for name in names}
     same = frozenset.intersection(*[frozenset(found.items()) for found in said.values()])
     common = frozenset.intersection(*map(frozenset, spoken.values()))
+    if are_norms:
+        said = {name: {**found, "sort": found.get("sort", frozenset()) - {"norm"}} for name, found in said.items()}
+        common |= {"norm"}
     return {
         name: (
             {aspect: values for aspect, values in said[name].items() if (aspect, values) not in same},
@@ -218,6 +230,24 @@ def told_apart(source: str, target: str) -> bool:
     """
     ours, theirs = meaning(source), meaning(target)
     return any((aspect in ours) != (aspect in theirs) for aspect in TELLING)
+
+
+def counts_otherwise(source: str, target: str) -> bool:
+    """Tell whether two names end in the same words with other numbers, which are no more alike than any two.
+
+    >>> counts_otherwise("mlp.w1", "w3"), counts_otherwise("bn2", "norm2"), counts_otherwise("list.0", "list.1")
+    (True, False, False)
+    """
+    said, counted = zip(*map(_ending, (source, target)), strict=True)
+    return said[0] == said[1] != () and counted[0] != counted[1] and all(counted)
+
+
+@lru_cache(_CACHED)
+def _ending(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the words of the last segment, and its numbers."""
+    found = words(name.rpartition(".")[2])
+    said = tuple(_CANON.get(word, word) for word in found if not word.isdigit())
+    return said, tuple(word for word in found if word.isdigit())
 
 
 def overlap(source: str, target: str) -> tuple[float, tuple[str, ...], tuple[str, ...]]:

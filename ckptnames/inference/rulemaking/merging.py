@@ -74,10 +74,14 @@ def _groups(rules: Sequence[Rule]) -> list[tuple[_Frame, list[Hole]]]:
 
 
 def _fitting(frame: _Frame, holes: Sequence[Hole]) -> list[Hole]:
+    """Take as many holes as fit into a line, once what they share is written once."""
     length = sum(map(len, (*frame.left, *frame.right))) + len(frame.left) + len(frame.right) + 12
+    shared = [_shared([str(hole[side]) for hole in holes]) if len(holes) > 1 else ("", "") for side in (1, 2)]
+    length += sum(len(head) + len(tail) for head, tail in shared)
     fitting = []
     for hole in holes:
-        length += len(hole[1]) + len(hole[2]) + 2
+        own = (len(text) - len(head) - len(tail) for text, (head, tail) in zip(hole[1:], shared, strict=True))
+        length += sum(max(0, n) for n in own) + 2
         if length > _LONGEST:
             break
         fitting.append(hole)
@@ -160,5 +164,5 @@ def _common(texts: Sequence[str]) -> str:
 
 
 def _to_word(text: str) -> str:
-    """Cut text off after its last dot or underscore."""
-    return text[: max(text.rfind("."), text.rfind("_")) + 1]
+    """Cut text off after its last dot, slash or underscore."""
+    return text[: max(map(text.rfind, "./_")) + 1]
