@@ -157,7 +157,9 @@ class _Search:
         scores = self.scores()
         if 1 < len(self.sources) == len(self.targets) <= _MOST_PERMUTED:
             pairs, margin = _best_permutation(self.sources, self.targets, scores)
-            least = FAIR if self.is_complete and len(pairs) == len(self.sources) else ENOUGH
+            # A part of the pairs is told by itself, or else by what only seemed to tell the others.
+            is_told = len(pairs) == len(self.sources) or all(_stands_out(pair, scores) for pair in pairs)
+            least = FAIR if self.is_complete and is_told else ENOUGH
             if margin >= ENOUGH or all(scores[pair] >= least for pair in pairs):
                 self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
@@ -229,6 +231,12 @@ def _ordered_by(places: Mapping[str, int], names: Sequence[str]) -> list[str] | 
     if len(_unique({name: places[name] for name in names if name in places})) < len(names):
         return None
     return sorted(names, key=lambda name: places[name])
+
+
+def _stands_out(pair: tuple[str, str], scores: Mapping[tuple[str, str], float]) -> bool:
+    """Tell whether either name of a pair is clearly less like all others."""
+    rivals = [score for other, score in scores.items() if (other[0] == pair[0]) != (other[1] == pair[1])]
+    return max(rivals, default=OBJECTION) <= scores[pair] - MARGIN
 
 
 def _best_permutation(
