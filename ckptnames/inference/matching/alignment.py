@@ -378,7 +378,7 @@ class Alignment:
 
     def _is_apart(self, source: _Group, target: _Group) -> bool:
         """Tell whether units stand in blocks that belong to others, or are norms of which one is of no block."""
-        pairs = list(zip(source.all, target.all, strict=True))
+        pairs = list(zip(source.all, target.all, strict=False))
         ends = {(a.path[-1], b.path[-1]) for a, b in pairs}
         if any(self._known.is_apart(a, b) for a, b in pairs) or (len(ends) == 1 and counts_otherwise(*ends.pop())):
             return True

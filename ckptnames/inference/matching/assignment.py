@@ -182,11 +182,18 @@ class _Search:
         scores = self.scores()
         if 1 < len(self.sources) == len(self.targets) <= _MOST_PERMUTED:
             pairs, margin = _best_permutation(self.sources, self.targets, scores)
-            least = FAIR if self.is_complete and len(pairs) == len(self.sources) else ENOUGH
+            pairs = [] if any(self.evidence.is_apart(*pair) for pair in pairs) else pairs
+            # A part of the pairs is told by itself, or else by what only seemed to tell the others.
+            is_told = len(pairs) == len(self.sources) or all(_stands_out(pair, scores) for pair in pairs)
+            least = FAIR if self.is_complete and is_told else ENOUGH
             if margin >= ENOUGH or all(scores[pair] >= least for pair in pairs):
                 self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
-            score, source, target = max((scores[s, t], s, t) for s in self.sources for t in self.targets)
+            # What is in a block of another is not taken, and yet may be what is meant: it stays a rival.
+            near = [(s, t) for s in self.sources for t in self.targets if not self.evidence.is_apart(s, t)]
+            if not near:
+                break
+            score, source, target = max((scores[pair], *pair) for pair in near)
             rivals = [scores[source, t] for t in self.targets if t != target]
             rivals += [scores[s, target] for s in self.sources if s != source]
             nearest = max(rivals, default=OBJECTION)
@@ -217,7 +224,7 @@ class _Search:
                 rated[source, target] = self.evidence.known(source, target, ())
             rated[source, target] += _SUPPORT * self.evidence.support(source, target)
             place, other = self.places[0].get(source), self.places[1].get(target)
-            if (place and other and place != other) or self.evidence.is_apart(source, target):
+            if place and other and place != other:
                 rated[source, target] = OBJECTION
         return rated
 
@@ -275,6 +282,12 @@ def _ordered_by(places: Mapping[str, int], names: Sequence[str]) -> list[str] | 
     if len(_unique({name: places[name] for name in names if name in places})) < len(names):
         return None
     return sorted(names, key=lambda name: places[name])
+
+
+def _stands_out(pair: tuple[str, str], scores: Mapping[tuple[str, str], float]) -> bool:
+    """Tell whether either name of a pair is clearly less like all others."""
+    rivals = [score for other, score in scores.items() if (other[0] == pair[0]) != (other[1] == pair[1])]
+    return max(rivals, default=OBJECTION) <= scores[pair] - MARGIN
 
 
 def _best_permutation(

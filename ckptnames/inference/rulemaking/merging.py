@@ -76,11 +76,12 @@ def _groups(rules: Sequence[Rule]) -> list[tuple[_Frame, list[Hole]]]:
 def _fitting(frame: _Frame, holes: Sequence[Hole]) -> list[Hole]:
     """Take as many holes as fit into a line, once what they share is written once."""
     length = sum(map(len, (*frame.left, *frame.right))) + len(frame.left) + len(frame.right) + 12
-    shared = [_shared([str(hole[side]) for hole in holes]) if len(holes) > 1 else ("", "") for side in (1, 2)]
+    texts = [left for _, left, _ in holes], [right for _, _, right in holes]
+    shared = [_shared(side) if len(holes) > 1 else ("", "") for side in texts]
     length += sum(len(head) + len(tail) for head, tail in shared)
     fitting = []
     for hole in holes:
-        own = (len(text) - len(head) - len(tail) for text, (head, tail) in zip(hole[1:], shared, strict=True))
+        own = (len(text) - sum(map(len, ends)) for text, ends in zip((hole[1], hole[2]), shared, strict=True))
         length += sum(max(0, n) for n in own) + 2
         if length > _LONGEST:
             break
@@ -124,8 +125,8 @@ def _together(frame: _Frame, holes: Sequence[tuple[str, str]]) -> Rule | None:
 
 
 def _is_one_thing(frame: _Frame, holes: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether rules have any text in common: a list of unrelated names is harder to read than a line for each."""
-    if any(segment not in (_HOLE, "**") for segment in (*frame.left, *frame.right)):
+    """Tell whether rules have any text in common: a list of unrelated modules is harder to read than a line for each."""
+    if frame.left[0] != _HOLE or any(segment not in (_HOLE, "**") for segment in (*frame.left, *frame.right)):
         return True
     return any(any(_shared(texts)) for texts in zip(*holes, strict=True))
 
