@@ -125,7 +125,7 @@ def _together(frame: _Frame, holes: Sequence[tuple[str, str]]) -> Rule | None:
 
 
 def _is_one_thing(frame: _Frame, holes: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether rules have any text in common: a list of unrelated modules is harder to read than a line for each."""
+    """Tell whether rules have any text in common: a list of unrelated modules is hard to read."""
     if frame.left[0] != _HOLE or any(segment not in (_HOLE, "**") for segment in (*frame.left, *frame.right)):
         return True
     return any(any(_shared(texts)) for texts in zip(*holes, strict=True))
