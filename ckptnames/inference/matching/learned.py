@@ -74,10 +74,16 @@ class Known:
         self._met[other].add(block)
 
     def is_apart(self, source: Unit, target: Unit) -> bool:
-        """Tell whether all matches of the block around either are in one block, in which the other does not stand."""
+        """Tell whether all matches of the block around either are in one block, in which the other does not stand.
+
+        Several blocks may go into one: of a block without matches nothing is known yet.
+        """
         ours, theirs = block_around(source.node), block_around(target.node)
         return any(
-            side.parent is not None and len(met := self._met.get(side, ())) == 1 and other not in met
+            side.parent is not None
+            and len(met := self._met.get(side, ())) == 1
+            and other not in met
+            and (other.parent is None or other in self._met)
             for side, other in ((ours, theirs), (theirs, ours))
         )
 
