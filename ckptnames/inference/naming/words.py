@@ -21,6 +21,8 @@ _OUT = ("out", "output")
 SAME = 10.0
 """How alike a name is to itself."""
 
+_WRAPPED = 2.0
+
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 _CUT = re.compile(r"[./]")
 _CACHED = 1 << 18
@@ -142,7 +144,15 @@ def likeness(source: str, target: str) -> float:
     """
     if source == target:
         return SAME
+    if _is_wrapped(source, target) or _is_wrapped(target, source):
+        return _WRAPPED
     return _rating(meaning(source), meaning(target), content(source), content(target), 0.5)
+
+
+def _is_wrapped(outer: str, inner: str) -> bool:
+    """Tell whether one name is the other with a segment more that says nothing: `conv2`, `conv2.lin`."""
+    rest = inner[len(outer) + 1 :]
+    return inner.startswith(f"{outer}.") and not content(rest) and not any(map(str.isdigit, rest))
 
 
 def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict[tuple[str, str], float]:
