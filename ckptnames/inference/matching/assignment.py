@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import NamedTuple
 
 from ckptnames.inference.matching.units import template_of
-from ckptnames.inference.naming.places import gate_and_up, in_order, is_norm, is_sandwich, is_scale, norm_places, scale_places
+from ckptnames.inference.naming.places import gate_and_up, in_order, in_sequence, is_norm, is_sandwich, is_scale, norm_places, scale_places
 from ckptnames.inference.naming.words import OBJECTION, meaning, telling_likeness, told_apart
 
 MARGIN = 0.35
@@ -144,6 +144,8 @@ class _Search:
         if len(self.sources) < 2:
             return
         ours, theirs = in_order(self.sources), in_order(self.targets)
+        if self.is_complete:
+            ours, theirs = ours or in_sequence(self.sources), theirs or in_sequence(self.targets)
         if ours and theirs:
             if self.is_complete:
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
@@ -22,6 +24,7 @@ SAME = 10.0
 """How alike a name is to itself."""
 
 _WRAPPED = 2.0
+_VERBATIM = 0.4
 
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 _CUT = re.compile(r"[./]")
@@ -163,20 +166,31 @@ def telling_likeness(sources: Collection[str], targets: Collection[str]) -> dict
     1
     """
     ours, theirs = _parted(sources), _parted(targets)
+    counted = [Counter(map(_last, names)) for names in (sources, targets)]
+    alone = {last for last, n_names in counted[0].items() if n_names == counted[1][last] == 1}
     found = {}
     for source, (said, spoken) in ours.items():
         for target, (heard, written) in theirs.items():
             found[source, target] = (
                 OBJECTION if likeness(source, target) == OBJECTION else _rating(said, heard, spoken, written, 0.0)
             )
+            if _last(source) == _last(target) in alone:
+                found[source, target] += _VERBATIM
     return found
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _parted(names: Collection[str]) -> dict[str, tuple[Mapping[str, frozenset[str]], tuple[str, ...]]]:
     """Give what each name says that not all of them say; one alone has nobody to be told from."""
     if len(names) == 1:
         return {name: (meaning(name), content(name)) for name in names}
-    said, spoken = {name: meaning(name) for name in names}, {name: content(name) for name in names}
+    # What all stand in tells nothing, though one of them may be called by a word of it.
+    n_shared = len(os.path.commonprefix([name.split(".") for name in names]))
+    said = {name: meaning(name) for name in names}
+    spoken = {name: content(".".join(name.split(".")[n_shared:])) for name in names}
     same = frozenset.intersection(*[frozenset(found.items()) for found in said.values()])
     common = frozenset.intersection(*map(frozenset, spoken.values()))
     return {
