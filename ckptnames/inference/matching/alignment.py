@@ -219,7 +219,7 @@ class Alignment:
             evidence = Evidence(
                 self._likeness,
                 self._told,
-                lambda source, target: 0.0,
+                lambda _source, _target: 0.0,
                 False,
                 n_weights > 0,
                 n_weights > 1,
@@ -246,18 +246,14 @@ class Alignment:
 
     # Units
 
-    def _all_units(
-        self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact
-    ) -> None:
+    def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact) -> None:
         """Match units for as long as it tells anything: what is matched supports its neighbours, in whatever order."""
         n_before = -1
         while n_before < len(self.matches):
             n_before = len(self.matches)
             self._units(sources, targets, is_exact, form)
 
-    def _units(
-        self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact
-    ) -> None:
+    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
         block = Block(_names(sources[0], ours), _names(targets[0], theirs))
         left = [
@@ -435,7 +431,7 @@ def _are_layers(column: Column) -> bool:
 
 def _part_of(ours: Column, theirs: Column) -> list[tuple[Sequence[Node], Sequence[Node]]] | None:
     """Find each list in the other side's, in one place only; ``None`` where one of them is not there."""
-    found = []
+    found: list[tuple[Sequence[Node], Sequence[Node]]] = []
     for some, others in zip(ours.lists, theirs.lists, strict=True):
         short, long = sorted((some, others), key=len)
         shapes = [node.bag for node in short]

@@ -8,7 +8,16 @@ from itertools import permutations
 from typing import NamedTuple
 
 from ckptnames.inference.matching.units import template_of
-from ckptnames.inference.naming.places import gate_and_up, in_order, in_sequence, is_norm, is_sandwich, is_scale, norm_places, scale_places
+from ckptnames.inference.naming.places import (
+    gate_and_up,
+    in_order,
+    in_sequence,
+    is_norm,
+    is_sandwich,
+    is_scale,
+    norm_places,
+    scale_places,
+)
 from ckptnames.inference.naming.words import OBJECTION, meaning, telling_likeness, told_apart
 
 MARGIN = 0.35

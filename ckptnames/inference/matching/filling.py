@@ -79,7 +79,9 @@ def _moved(alignment: Alignment) -> Iterator[tuple[str, str]]:
     for match in alignment.matches.values():
         ours, theirs = _holder(match.source), _holder(match.target)
         if theirs and theirs not in alignment.matches and not ours:
-            yield from ((theirs.keys[role], match.source.keys[role]) for role in theirs.keys if role in match.source.keys)
+            yield from (
+                (theirs.keys[role], match.source.keys[role]) for role in theirs.keys if role in match.source.keys
+            )
         if ours and alignment.is_free(ours) and not theirs:
             yield from ((match.target.keys[role], ours.keys[role]) for role in ours.keys if role in match.target.keys)
 

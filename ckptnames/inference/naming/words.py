@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from rapidfuzz import fuzz
 
@@ -188,7 +188,8 @@ def _parted(names: Collection[str]) -> dict[str, tuple[Mapping[str, frozenset[st
     if len(names) == 1:
         return {name: (meaning(name), content(name)) for name in names}
     # What all stand in tells nothing, though one of them may be called by a word of it.
-    n_shared = len(os.path.commonprefix([name.split(".") for name in names]))
+    segments = zip(*(name.split(".") for name in names), strict=False)
+    n_shared = sum(1 for _ in takewhile(lambda found: len(set(found)) == 1, segments))
     said = {name: meaning(name) for name in names}
     spoken = {name: content(".".join(name.split(".")[n_shared:])) for name in names}
     same = frozenset.intersection(*[frozenset(found.items()) for found in said.values()])
