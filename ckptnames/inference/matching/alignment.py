@@ -29,6 +29,9 @@ _KNOWN_OTHERWISE = 1.0
 _SAME_PLACE = 2.5
 _SAME_NUMBER = 0.5
 _ENOUGH_ALONE = 1.3
+_MOST_LEFT = 4
+"""Most of the target is matched where not more than the fourth part of it is left."""
+
 _MOST_COMPARED = 40_000
 _VARIED = 3
 
@@ -93,6 +96,7 @@ class Alignment:
         self._held: set[Unit] = set()
         self._known = Known()
         self._twins = Twins()
+        self._units_of = [_by_shapes(source), _by_shapes(target)]
 
     def run(self) -> None:
         """Lay the source over the target."""
@@ -288,6 +292,7 @@ class Alignment:
             _is_varied(others[0]),
             others[0].is_inside,
             _is_vector(others[0]),
+            self._is_unique(some, others),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
             self._take(ours[pair.source], theirs[pair.target], pair)
@@ -296,6 +301,19 @@ class Alignment:
             self.open.append(
                 Open(tuple(tuple(group.all) for group in some), tuple(tuple(group.all) for group in others))
             )
+
+    def _is_unique(self, some: Sequence[_Group], others: Sequence[_Group]) -> bool:
+        """Tell whether nothing else has the shapes of these, on either side, where most of the target is matched."""
+        if _MOST_LEFT * self.target.left > len(self.target.units) or not _is_distinctive(others[0]):
+            return False
+        if len(some) != 1 or len(others) != 1:
+            return False
+        # A list may be counted from the other end.
+        own = [list(groups[0].all) for groups in (some, others)]
+        return all(
+            units_of[units[0].shapes] == {*units} and len(units) == 1
+            for units, units_of in zip(own, self._units_of, strict=True)
+        )
 
     def _take(self, source: _Group, target: _Group, pair: Found) -> None:
         for a, b in zip(source.all, target.all, strict=True):
@@ -442,6 +460,13 @@ def _part_of(ours: Column, theirs: Column) -> list[tuple[Sequence[Node], Sequenc
             return None
         part = long[at[0] : at[0] + len(short)]
         found.append((short, part) if short is some else (part, short))
+    return found
+
+
+def _by_shapes(root: Node) -> dict[Shapes, set[Unit]]:
+    found: defaultdict[Shapes, set[Unit]] = defaultdict(set)
+    for unit in root.units:
+        found[unit.shapes].add(unit)
     return found
 
 

@@ -57,6 +57,8 @@ class Evidence(NamedTuple):
     """The tensors stand in blocks that correspond."""
     is_vector: bool
     """Each is one vector or number on its own: its length is little to go by."""
+    is_unique: bool = False
+    """No other tensors of either side have these shapes, and most others are matched."""
 
 
 class Found(NamedTuple):
@@ -221,6 +223,8 @@ class _Search:
             return True
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
             return score > -ENOUGH
+        if known.is_unique:
+            return score > -FAIR and not told_apart(source, target)
         return known.is_distinctive and score >= FAIR
 
 
