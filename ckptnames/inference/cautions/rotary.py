@@ -25,7 +25,7 @@ def rotary_layout(renaming: Renaming) -> Caution | None:
     source, target = renaming.source, renaming.target
     if _is_interleaved(source) == _is_interleaved(target):
         return None
-    positioned = _positioned(target)
+    positioned, latent = _positioned(target), _latent(target)
     targets = tuple(
         name
         for name, key in renaming.mapping.items()
@@ -33,6 +33,7 @@ def rotary_layout(renaming: Renaming) -> Caution | None:
         and _is_query_or_key(name)
         and _is_query_or_key(key)
         and _list_of(name) not in positioned
+        and _attention_of(name) not in latent
         and f"{name.rpartition('.')[0]}.bias" not in target
     )
     message = (
@@ -59,6 +60,24 @@ def _positioned(tensors: Tensors) -> set[str]:
     return found
 
 
+def _latent(tensors: Tensors) -> set[str]:
+    """Name the attentions whose keys and values are of low rank, which are kept as they are by all who use them."""
+    return {
+        _attention_of(key)
+        for key in tensors
+        if "key value" in meaning(_module_of(key)).get("projection", ())
+        and not _LOW_RANK.isdisjoint(words(_module_of(key)))
+    }
+
+
+def _attention_of(key: str) -> str:
+    return key.rpartition(".")[0].rpartition(".")[0]
+
+
+def _module_of(key: str) -> str:
+    return key.rpartition(".")[0].rpartition(".")[2]
+
+
 def _n_shared(name: str, key: str) -> int:
     """Count the segments that two names begin with."""
     same = (ours == theirs for ours, theirs in zip(name.split("."), key.split("."), strict=False))
@@ -76,7 +95,7 @@ def _list_of(key: str) -> str:
 
 
 def _is_query_or_key(key: str) -> bool:
-    module = key.rpartition(".")[0].rpartition(".")[2]
+    module = _module_of(key)
     said = meaning(module)
     # Queries and keys of low rank (q_a, q_b) are kept as they are by all who use them.
     return (

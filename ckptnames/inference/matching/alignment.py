@@ -18,7 +18,7 @@ from ckptnames.inference.matching.columns import Column, columns_below, modules_
 from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
 from ckptnames.inference.matching.learned import Known, Level, is_block
 from ckptnames.inference.matching.twins import Twins
-from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
+from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known, numbers_in, template_of
 from ckptnames.inference.naming.places import is_norm, norm_places
 from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, likeness
 
@@ -27,7 +27,11 @@ _KNOWN = 6.0
 
 _KNOWN_OTHERWISE = 1.0
 _SAME_PLACE = 2.5
+_SAME_NUMBER = 0.5
 _ENOUGH_ALONE = 1.3
+_MOST_LEFT = 4
+"""Most of the target is matched where not more than the fourth part of it is left."""
+
 _MOST_COMPARED = 40_000
 _VARIED = 3
 
@@ -92,6 +96,7 @@ class Alignment:
         self._held: set[Unit] = set()
         self._known = Known()
         self._twins = Twins()
+        self._units_of = [_by_shapes(source), _by_shapes(target)]
 
     def run(self) -> None:
         """Lay the source over the target."""
@@ -185,6 +190,7 @@ class Alignment:
             self._all_units(sources, targets, is_exact)
         if sources[0].left and targets[0].left:
             self._all_units(sources, targets, _hold_the_same(sources, targets, _squeezed), _squeezed)
+            self._runs(sources, targets)
         self._by_name(sources, targets)
 
     def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
@@ -231,6 +237,19 @@ class Alignment:
                 self._align(pairs, all_known(unit for _, node in pairs for unit in node.units))
         return len(self.matches) > n_before
 
+    def _runs(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
+        """Match the members of two lists of layers, of which one is a part of the other, where their shapes vary."""
+        sides = [
+            [column for column in columns_below(side) if column.is_whole and _are_layers(column)]
+            for side in (sources, targets)
+        ]
+        found = [(a, b, places) for a in sides[0] for b in sides[1] if (places := _part_of(a, b)) is not None]
+        for ours, theirs, places in found:
+            if sum(ours is a or theirs is b for a, b, _ in found) == 1:
+                for some, others in places:
+                    for a, b in zip(some, others, strict=True):
+                        self.match(a.units[0], b.units[0], "its place in a sequence of shapes")
+
     # Units
 
     def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact) -> None:
@@ -276,6 +295,7 @@ class Alignment:
             _is_varied(others[0]),
             others[0].is_inside,
             _is_vector(others[0]),
+            self._is_unique(some, others),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
             self._take(ours[pair.source], theirs[pair.target], pair)
@@ -284,6 +304,19 @@ class Alignment:
             self.open.append(
                 Open(tuple(tuple(group.all) for group in some), tuple(tuple(group.all) for group in others))
             )
+
+    def _is_unique(self, some: Sequence[_Group], others: Sequence[_Group]) -> bool:
+        """Tell whether nothing else has the shapes of these, on either side, where most of the target is matched."""
+        if _MOST_LEFT * self.target.left > len(self.target.units) or not _is_distinctive(others[0]):
+            return False
+        if len(some) != 1 or len(others) != 1:
+            return False
+        # A list may be counted from the other end.
+        own = [list(groups[0].all) for groups in (some, others)]
+        return all(
+            units_of[units[0].shapes] == {*units} and len(units) == 1
+            for units, units_of in zip(own, self._units_of, strict=True)
+        )
 
     def _take(self, source: _Group, target: _Group, pair: Found) -> None:
         for a, b in zip(source.all, target.all, strict=True):
@@ -319,6 +352,7 @@ class Alignment:
         names = Block([group.name for group in ours], [group.name for group in theirs])
         is_inside = sources[0].parent is not None
         places = [norm_places(side, side if is_inside else (), names.is_sandwich) for side in names]
+        numbers = _counted(names.source), _counted(names.target)
         scores = {}
         for one in ours:
             for other in theirs:
@@ -336,7 +370,8 @@ class Alignment:
                 if place and wanted:
                     score = OBJECTION if place != wanted else max(score, _SAME_PLACE)
                 if score >= _ENOUGH_ALONE and _fit_in_part(one, other) and not self._is_apart(one, other):
-                    scores[one.name, other.name] = score
+                    is_same = numbers[0].get(one.name) == numbers[1].get(other.name)
+                    scores[one.name, other.name] = score + is_same * _SAME_NUMBER
         by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
         nearest = _nearest_rivals(scores)
         for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
@@ -399,6 +434,22 @@ class Alignment:
         return found.node if found else None
 
 
+def _counted(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], frozenset[tuple[int, ...]]]]:
+    """Give for each name that differs from others in its numbers only these numbers, and all that there are.
+
+    A name that is counted and one that stands for itself are not the same thing either.
+    """
+    by_template: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        by_template[template_of(name)].append(name)
+    return {
+        name: (numbers_in(name), frozenset(map(numbers_in, alike)))
+        for alike in by_template.values()
+        if len(alike) > 1
+        for name in alike
+    }
+
+
 def _nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     """Give for each pair the best of the others that have one of its names."""
     rows: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
@@ -417,6 +468,33 @@ def _nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, 
 
 def _second(row: Sequence[float]) -> float:
     return sorted(row)[-2] if len(row) > 1 else OBJECTION
+
+
+def _are_layers(column: Column) -> bool:
+    return all(node.unit and len(node.units) == 1 for node in column.nodes)
+
+
+def _part_of(ours: Column, theirs: Column) -> list[tuple[Sequence[Node], Sequence[Node]]] | None:
+    """Find each list in the other side's, in one place only; ``None`` where one of them is not there."""
+    found: list[tuple[Sequence[Node], Sequence[Node]]] = []
+    for some, others in zip(ours.lists, theirs.lists, strict=True):
+        short, long = sorted((some, others), key=len)
+        shapes = [node.bag for node in short]
+        if len(set(shapes)) < _VARIED or len(short) == len(long):
+            return None
+        at = [n for n in range(len(long) - len(short) + 1) if [node.bag for node in long[n : n + len(short)]] == shapes]
+        if len(at) != 1:
+            return None
+        part = long[at[0] : at[0] + len(short)]
+        found.append((short, part) if short is some else (part, short))
+    return found
+
+
+def _by_shapes(root: Node) -> dict[Shapes, set[Unit]]:
+    found: defaultdict[Shapes, set[Unit]] = defaultdict(set)
+    for unit in root.units:
+        found[unit.shapes].add(unit)
+    return found
 
 
 def _n_units(nodes: Sequence[Node] | None) -> int:

@@ -11,6 +11,7 @@ from ckptnames.inference.matching.units import template_of
 from ckptnames.inference.naming.places import (
     gate_and_up,
     in_order,
+    in_sequence,
     is_norm,
     is_sandwich,
     is_scale,
@@ -58,6 +59,8 @@ class Evidence(NamedTuple):
     """The tensors stand in blocks that correspond."""
     is_vector: bool
     """Each is one vector or number on its own: its length is little to go by."""
+    is_unique: bool = False
+    """No other tensors of either side have these shapes, and most others are matched."""
 
 
 class Found(NamedTuple):
@@ -162,6 +165,8 @@ class _Search:
         if not 1 < len(self.sources) == len(self.targets):
             return
         ours, theirs = in_order(self.sources), in_order(self.targets)
+        if self.is_complete:
+            ours, theirs = ours or in_sequence(self.sources), theirs or in_sequence(self.targets)
         if ours and theirs:
             if self.is_complete:
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
@@ -237,6 +242,8 @@ class _Search:
             return True
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
             return score > -ENOUGH
+        if known.is_unique:
+            return score > -FAIR and not told_apart(source, target)
         return known.is_distinctive and score >= FAIR
 
 

@@ -12,7 +12,7 @@ from ckptnames.inference.matching.assignment import MARGIN, Likeness
 from ckptnames.inference.matching.columns import Column, Lists
 from ckptnames.inference.matching.units import Node
 from ckptnames.inference.naming.vocabulary import PLAIN_LIST
-from ckptnames.inference.naming.words import OBJECTION, overlap, words
+from ckptnames.inference.naming.words import OBJECTION, meaning, overlap, words
 
 EQUAL, SHARED, ALIKE = 3, 2, 1
 """Blocks hold equal shapes one by one; do so once what stands on one side only is left out; hold much in common."""
@@ -142,9 +142,10 @@ def _counts_alike(candidate: Candidate) -> bool:
     """Tell whether two lists may be taken to count from the same end.
 
     Where the blocks differ, their shapes show it. Where all hold the same, only a plain list (`layers`, `blocks`) on
-    both sides, or a name for both that is alike, tells that the first is the first: decoders often count backwards.
+    both sides, or a name for both that is alike, tells that the first is the first: the decoder of a U-Net often counts
+    backwards, that of a transformer does not.
     """
-    if len({node.bag for _, node in candidate.pairs}) > 1:
+    if len({node.bag for _, node in candidate.pairs}) > 1 or all(map(_holds_attention, candidate.pairs[0])):
         return True
     ours = Counter(_list_names(candidate.source.name, [node for node, _ in candidate.pairs]))
     theirs = Counter(_list_names(candidate.target.name, [node for _, node in candidate.pairs]))
@@ -153,6 +154,10 @@ def _counts_alike(candidate: Candidate) -> bool:
     odd = [found for found in (*ours, *theirs) if found and not any(map(PLAIN_LIST.search, found))]
     _, alone, others = overlap(".".join(chain(*ours)), ".".join(chain(*theirs)))
     return not odd or not (alone or others)
+
+
+def _holds_attention(block: Node) -> bool:
+    return any("attention" in meaning(block.below(unit)).get("sort", ()) for unit in block.units)
 
 
 def _list_names(name: str, nodes: Sequence[Node]) -> list[tuple[str, ...]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from ckptnames.inference.matching.alignment import Alignment, Match, Open
 from ckptnames.inference.matching.assignment import ENOUGH, MARGIN
 from ckptnames.inference.matching.order import positions, ranked
 from ckptnames.inference.matching.orientation import is_turned_alone
-from ckptnames.inference.matching.units import COUNTER, Node, Unit
+from ckptnames.inference.matching.units import COUNTER, Node, Unit, leaf_of
 from ckptnames.inference.naming.words import OBJECTION, likeness, meaning, says_the_same
 from ckptnames.manifest import TensorInfo
 
@@ -38,9 +38,11 @@ def filling(alignment: Alignment, source: Tensors, target: Tensors, turned: Tens
             key = match.source.keys.get(role)
             if key is not None:
                 _fill(found, name, key, match, source, target, turned)
-    for name, key in _left_roles(alignment, found, target):
-        if source[key].shape == target[name].shape:
+    used = {*found.pairs.values(), *found.transposed.values()}
+    for name, key in chain(_left_roles(alignment, found, target), _moved(alignment)):
+        if name not in found.pairs and source[key].shape == target[name].shape and key not in used:
             found.pairs[name], found.why[name] = key, "the parameter that its module lacks, beside it"
+            used.add(key)
     return found
 
 
@@ -70,6 +72,31 @@ def _left_roles(alignment: Alignment, found: Filling, target: Tensors) -> Iterat
             scores = sorted(((_alike(unit, match.source), unit.keys[role]) for unit in fits), reverse=True)
             if scores and scores[0][0] >= ENOUGH and (len(scores) < 2 or scores[1][0] < scores[0][0] - MARGIN):
                 yield name, scores[0][1]
+
+
+def _moved(alignment: Alignment) -> Iterator[tuple[str, str]]:
+    """Find the parameters that one side keeps in the module itself and the other in the only layer inside it."""
+    for match in alignment.matches.values():
+        ours, theirs = _holder(match.source), _holder(match.target)
+        if theirs and theirs not in alignment.matches and not ours:
+            yield from (
+                (theirs.keys[role], match.source.keys[role]) for role in theirs.keys if role in match.source.keys
+            )
+        if ours and alignment.is_free(ours) and not theirs:
+            yield from ((match.target.keys[role], ours.keys[role]) for role in ours.keys if role in match.target.keys)
+
+
+def _holder(unit: Unit) -> Unit | None:
+    """Give the parameter of the module that holds this layer and no other."""
+    above = unit.node.parent
+    beside = [other for other in above.units if other is not unit] if above is not None else []
+    if len(beside) == 1 and beside[0].node.parent is above and _is_bare(beside[0]):
+        return beside[0]
+    return None
+
+
+def _is_bare(unit: Unit) -> bool:
+    return [leaf_of(key) for key in unit.keys.values()] == [unit.path[-1]]
 
 
 def _alike(unit: Unit, other: Unit) -> float:

@@ -22,6 +22,7 @@ _ATTENTION = frozenset(("sa", "attn", "attention"))
 _MLP = frozenset(("ffn", "mlp", "feedforward", "ff", "ffw"))
 _SCALE = frozenset(("scale", "ls", "gamma", "lambda", "layerscale"))
 _SANDWICH = re.compile(r"post[_.]?(?:feedforward|ffw|mlp|ffn)|pre[_.]?(?:feedforward|ffw)")
+_IN_SEQUENCE = re.compile(r"([^0-9]*\.|)([0-9]+)(?:\.[^0-9]*)?")
 _NUMBERED_LINEAR = re.compile(r"(?:.*[._])?(w|wi_?)([0-9])")
 
 
@@ -142,6 +143,19 @@ def in_order(names: Sequence[str]) -> list[str] | None:
     if [number for number, _ in counted] != list(range(first, first + len(counted))):
         return None
     return [name for _, name in counted]
+
+
+def in_sequence(names: Sequence[str]) -> list[str] | None:
+    """Order names that stand in one ``nn.Sequential``, whose numbers count what has no parameters too.
+
+    >>> in_sequence(["net.2", "net.0.proj"]), in_sequence(["w1", "w3"])
+    (['net.0.proj', 'net.2'], None)
+    """
+    matched = [_IN_SEQUENCE.fullmatch(name) for name in names]
+    found = {int(match[2]): name for match, name in zip(matched, names, strict=True) if match}
+    if len(found) < len(names) or len({match[1] for match in matched if match}) != 1:
+        return None
+    return [name for _, name in sorted(found.items())]
 
 
 def gate_and_up(names: Sequence[str]) -> tuple[str, str] | None:

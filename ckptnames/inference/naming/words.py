@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from rapidfuzz import fuzz
 
@@ -20,6 +22,9 @@ _OUT = ("out", "output")
 
 SAME = 10.0
 """How alike a name is to itself."""
+
+_WRAPPED = 2.0
+_VERBATIM = 0.4
 
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 _CUT = re.compile(r"[./]")
@@ -147,7 +152,15 @@ def likeness(source: str, target: str) -> float:
     """
     if source == target:
         return SAME
+    if _is_wrapped(source, target) or _is_wrapped(target, source):
+        return _WRAPPED
     return _rating(meaning(source), meaning(target), content(source), content(target), 0.5)
+
+
+def _is_wrapped(outer: str, inner: str) -> bool:
+    """Tell whether one name is the other with a segment more that says nothing: `conv2`, `conv2.lin`."""
+    rest = inner[len(outer) + 1 :]
+    return inner.startswith(f"{outer}.") and not content(rest) and not any(map(str.isdigit, rest))
 
 
 def telling_likeness(
@@ -162,20 +175,32 @@ def telling_likeness(
     1
     """
     ours, theirs = _parted(sources, are_norms), _parted(targets, are_norms)
+    counted = [Counter(map(_last, names)) for names in (sources, targets)]
+    alone = {last for last, n_names in counted[0].items() if n_names == counted[1][last] == 1}
     found = {}
     for source, (said, spoken) in ours.items():
         for target, (heard, written) in theirs.items():
             found[source, target] = (
                 OBJECTION if likeness(source, target) == OBJECTION else _rating(said, heard, spoken, written, 0.0)
             )
+            if _last(source) == _last(target) in alone:
+                found[source, target] += _VERBATIM
     return found
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _parted(names: Collection[str], are_norms: bool) -> dict[str, tuple[Mapping[str, frozenset[str]], tuple[str, ...]]]:
     """Give what each name says that not all of them say; one alone has nobody to be told from."""
     if len(names) == 1:
         return {name: (meaning(name), content(name)) for name in names}
-    said, spoken = {name: meaning(name) for name in names}, {name: content(name) for name in names}
+    # What all stand in tells nothing, though one of them may be called by a word of it.
+    segments = zip(*(name.split(".") for name in names), strict=False)
+    n_shared = sum(1 for _ in takewhile(lambda found: len(set(found)) == 1, segments))
+    said = {name: meaning(name) for name in names}
+    spoken = {name: content(".".join(name.split(".")[n_shared:])) for name in names}
     same = frozenset.intersection(*[frozenset(found.items()) for found in said.values()])
     common = frozenset.intersection(*map(frozenset, spoken.values()))
     if are_norms:
