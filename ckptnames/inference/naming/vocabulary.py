@@ -119,7 +119,7 @@ PHRASES: dict[str, dict[str, str]] = {
     "head": {
         "head": """
             head, lm head, classifier, fc, logits, score, cls head, output layer, embed out, logits dense,
-            classification head, heads, unembed, prediction head
+            classification head, heads, unembed, prediction head, class embed, bbox embed
         """,
     },
     # For which task.

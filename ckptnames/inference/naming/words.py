@@ -183,7 +183,7 @@ def telling_likeness(
             found[source, target] = (
                 OBJECTION if likeness(source, target) == OBJECTION else _rating(said, heard, spoken, written, 0.0)
             )
-            if _last(source) == _last(target) in alone:
+            if _last(source) == _last(target) and (spoken or _last(source) in alone):
                 found[source, target] += _VERBATIM
     return found
 
