@@ -8,17 +8,30 @@ told once holds for all blocks of a kind: a pair of names that shapes alone deci
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from math import prod
-from operator import attrgetter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
-from ckptnames.inference.matching.columns import Column, columns_below, modules_below
+from ckptnames.inference.matching.columns import are_layers, columns_below, modules_below, part_of
 from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
-from ckptnames.inference.matching.learned import Known, Level, is_block
+from ckptnames.inference.matching.counting import by_shapes, n_doubles, n_units, n_weights
+from ckptnames.inference.matching.groups import (
+    Form,
+    Group,
+    exact,
+    fit_in_part,
+    group_of,
+    hold_the_same,
+    is_distinctive,
+    is_varied,
+    is_vector,
+    squeezed,
+)
+from ckptnames.inference.matching.learned import Known, Level
+from ckptnames.inference.matching.rivals import counted_among, nearest_rivals
+from ckptnames.inference.matching.surroundings import home, is_before, is_beside_blocks, is_counted_alike, is_in_block
 from ckptnames.inference.matching.twins import Twins
-from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known, numbers_in, template_of
+from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
 from ckptnames.inference.naming.places import is_norm, norm_places
 from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, likeness
 
@@ -33,7 +46,6 @@ _MOST_LEFT = 4
 """Most of the target is matched where not more than the fourth part of it is left."""
 
 _MOST_COMPARED = 40_000
-_VARIED = 3
 
 
 class Match(NamedTuple):
@@ -49,27 +61,6 @@ class Open(NamedTuple):
 
     sources: tuple[tuple[Unit, ...], ...]
     targets: tuple[tuple[Unit, ...], ...]
-
-
-Form = Callable[[Unit], Shapes]
-_exact: Form = attrgetter("shapes")
-
-
-class _Group(NamedTuple):
-    """Units that go together: for each block those of one name, or of one column."""
-
-    name: str
-    units: tuple[tuple[Unit, ...], ...]
-    is_inside: bool
-    """True below blocks, False below the root."""
-
-    def shapes(self, form: Form) -> tuple[tuple[Shapes, ...], ...]:
-        """Give the shapes of all units, in a form in which they are compared."""
-        return tuple(tuple(form(unit) for unit in units) for units in self.units)
-
-    @property
-    def all(self) -> Iterator[Unit]:
-        return (unit for units in self.units for unit in units)
 
 
 Pairs = Sequence[tuple[Node, Node]]
@@ -96,7 +87,7 @@ class Alignment:
         self._held: set[Unit] = set()
         self._known = Known()
         self._twins = Twins()
-        self._units_of = [_by_shapes(source), _by_shapes(target)]
+        self._units_of = [by_shapes(source), by_shapes(target)]
 
     def run(self) -> None:
         """Lay the source over the target."""
@@ -165,7 +156,7 @@ class Alignment:
         for source, target in firsts:
             parts.setdefault((source.build, target.build), []).append((source, target))
         with self._known.within(*pairs[0]):
-            for part in sorted(parts.values(), key=lambda part: _doubles(part[0][1])):
+            for part in sorted(parts.values(), key=lambda part: n_doubles(part[0][1])):
                 self._inside(part, is_exact)
 
     def _hold(self, source: Node, target: Node) -> None:
@@ -189,7 +180,7 @@ class Alignment:
         if self._modules(sources, targets):
             self._all_units(sources, targets, is_exact)
         if sources[0].left and targets[0].left:
-            self._all_units(sources, targets, _hold_the_same(sources, targets, _squeezed), _squeezed)
+            self._all_units(sources, targets, hold_the_same(sources, targets, squeezed), squeezed)
             self._runs(sources, targets)
         self._by_name(sources, targets)
 
@@ -215,20 +206,20 @@ class Alignment:
         for side, modules in enumerate((ours, theirs)):
             for name, nodes in modules.items():
                 by_bags[tuple(node.bag for node in nodes)][side].append(name)
-        for some, others in sorted(by_bags.values(), key=lambda names: -sum(map(_n_units, map(theirs.get, names[1])))):
+        for some, others in sorted(by_bags.values(), key=lambda names: -sum(map(n_units, map(theirs.get, names[1])))):
             some = [name for name in some if all(node.is_fresh for node in ours[name])]
             others = [name for name in others if all(node.is_fresh for node in theirs[name])]
             if not some or not others:
                 continue
-            n_weights = _n_weights(theirs[others[0]][0])
+            n_matrices = n_weights(theirs[others[0]][0])
             evidence = Evidence(
                 self._likeness,
                 self._told,
                 lambda *_: 0.0,
                 lambda *_: False,
                 False,
-                n_weights > 0,
-                n_weights > 1,
+                n_matrices > 0,
+                n_matrices > 1,
                 sources[0].parent is not None,
                 False,
             )
@@ -240,10 +231,10 @@ class Alignment:
     def _runs(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
         """Match the members of two lists of layers, of which one is a part of the other, where their shapes vary."""
         sides = [
-            [column for column in columns_below(side) if column.is_whole and _are_layers(column)]
+            [column for column in columns_below(side) if column.is_whole and are_layers(column)]
             for side in (sources, targets)
         ]
-        found = [(a, b, places) for a in sides[0] for b in sides[1] if (places := _part_of(a, b)) is not None]
+        found = [(a, b, places) for a in sides[0] for b in sides[1] if (places := part_of(a, b)) is not None]
         for ours, theirs, places in found:
             if sum(ours is a or theirs is b for a, b, _ in found) == 1:
                 for some, others in places:
@@ -252,21 +243,21 @@ class Alignment:
 
     # Units
 
-    def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact) -> None:
+    def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = exact) -> None:
         """Match units for as long as it tells anything: what is matched supports its neighbours, in whatever order."""
         n_before = -1
         while n_before < len(self.matches):
             n_before = len(self.matches)
             self._units(sources, targets, is_exact, form)
 
-    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact) -> None:
+    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = exact) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
         block = Block(_names(sources[0], ours), _names(targets[0], theirs))
         left = [
             [Counter(form(unit) for unit in node.units if self.is_free(unit)) for node in side]
             for side in (sources, targets)
         ]
-        by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[_Group], list[_Group]]] = defaultdict(
+        by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[Group], list[Group]]] = defaultdict(
             lambda: ([], [])
         )
         for side, groups in enumerate((ours, theirs)):
@@ -283,7 +274,7 @@ class Alignment:
                 )
                 self._assign(some, others, block, complete)
 
-    def _assign(self, some: Sequence[_Group], others: Sequence[_Group], block: Block, complete: bool) -> None:
+    def _assign(self, some: Sequence[Group], others: Sequence[Group], block: Block, complete: bool) -> None:
         ours, theirs = {group.name: group for group in some}, {group.name: group for group in others}
         evidence = Evidence(
             self._likeness,
@@ -291,10 +282,10 @@ class Alignment:
             lambda source, target: self._kinship(ours[source], theirs[target]),
             lambda source, target: self._is_apart(ours[source], theirs[target]),
             complete,
-            _is_distinctive(others[0]),
-            _is_varied(others[0]),
+            is_distinctive(others[0]),
+            is_varied(others[0]),
             others[0].is_inside,
-            _is_vector(others[0]),
+            is_vector(others[0]),
             self._is_unique(some, others),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
@@ -305,9 +296,9 @@ class Alignment:
                 Open(tuple(tuple(group.all) for group in some), tuple(tuple(group.all) for group in others))
             )
 
-    def _is_unique(self, some: Sequence[_Group], others: Sequence[_Group]) -> bool:
+    def _is_unique(self, some: Sequence[Group], others: Sequence[Group]) -> bool:
         """Tell whether nothing else has the shapes of these, on either side, where most of the target is matched."""
-        if _MOST_LEFT * self.target.left > len(self.target.units) or not _is_distinctive(others[0]):
+        if _MOST_LEFT * self.target.left > len(self.target.units) or not is_distinctive(others[0]):
             return False
         if len(some) != 1 or len(others) != 1:
             return False
@@ -318,11 +309,11 @@ class Alignment:
             for units, units_of in zip(own, self._units_of, strict=True)
         )
 
-    def _take(self, source: _Group, target: _Group, pair: Found) -> None:
+    def _take(self, source: Group, target: Group, pair: Found) -> None:
         for a, b in zip(source.all, target.all, strict=True):
             self.match(a, b, pair.why)
 
-    def _groups(self, blocks: Sequence[Node]) -> list[_Group]:
+    def _groups(self, blocks: Sequence[Node]) -> list[Group]:
         """Give the free units below the blocks by their names, and the columns of them."""
         by_name: dict[str, list[tuple[Unit, ...]]] = {}
         for number, block in enumerate(blocks):
@@ -330,16 +321,16 @@ class Alignment:
                 if self.is_free(unit):
                     by_name.setdefault(block.below(unit), [()] * len(blocks))[number] = (unit,)
         is_inside = blocks[0].parent is not None
-        groups = [_Group(name, tuple(units), is_inside) for name, units in by_name.items()]
+        groups = [Group(name, tuple(units), is_inside) for name, units in by_name.items()]
         seen = {frozenset(group.all) for group in groups}
         for column in columns_below(blocks):
-            group = _group_of(column, is_inside)
+            group = group_of(column, is_inside)
             if group and (units := frozenset(group.all)) not in seen:
                 seen.add(units)
                 groups.append(group)
         return groups
 
-    def _free(self, groups: Iterable[_Group]) -> list[_Group]:
+    def _free(self, groups: Iterable[Group]) -> list[Group]:
         return [group for group in groups if all(map(self.is_free, group.all))]
 
     # Units whose parameters agree in part
@@ -352,12 +343,12 @@ class Alignment:
         names = Block([group.name for group in ours], [group.name for group in theirs])
         is_inside = sources[0].parent is not None
         places = [norm_places(side, side if is_inside else (), names.is_sandwich) for side in names]
-        numbers = _counted(names.source), _counted(names.target)
+        numbers = counted_among(names.source), counted_among(names.target)
         scores = {}
         for one in ours:
             for other in theirs:
                 # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
-                is_new = one.shapes(_squeezed) != other.shapes(_squeezed)
+                is_new = one.shapes(squeezed) != other.shapes(squeezed)
                 place, wanted = places[0].get(one.name), places[1].get(other.name)
                 # What has its own name on the other side, or differs in its number, is not what a likeness is for, nor
                 # are norms of a block of which nothing is said but that they are norms.
@@ -369,11 +360,11 @@ class Alignment:
                 score = (self._likeness if is_new else likeness)(one.name, other.name)
                 if place and wanted:
                     score = OBJECTION if place != wanted else max(score, _SAME_PLACE)
-                if score >= _ENOUGH_ALONE and _fit_in_part(one, other) and not self._is_apart(one, other):
+                if score >= _ENOUGH_ALONE and fit_in_part(one, other) and not self._is_apart(one, other):
                     is_same = numbers[0].get(one.name) == numbers[1].get(other.name)
                     scores[one.name, other.name] = score + is_same * _SAME_NUMBER
         by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
-        nearest = _nearest_rivals(scores)
+        nearest = nearest_rivals(scores)
         for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
             if nearest[source, target] <= score - MARGIN:
                 for units, others in zip(by_name[0][source].units, by_name[1][target].units, strict=True):
@@ -391,27 +382,27 @@ class Alignment:
         verdict = self._known.verdict(source, target, beside)
         return _KNOWN if verdict > 0 else _KNOWN_OTHERWISE * verdict if source != target else 0.0
 
-    def _kinship(self, source: _Group, target: _Group) -> float:
+    def _kinship(self, source: Group, target: Group) -> float:
         """Tell whether the neighbours of units are matched with each other (1), with others (-1), or not yet (0)."""
         votes = [self._kin(a, b) for a, b in zip(source.all, target.all, strict=True)]
         return sum(votes) / len(votes)
 
     def _kin(self, source: Unit, target: Unit) -> int:
-        above = _home(source.node)
+        above = home(source.node)
         if above is None:
             return 0
         near = [child for child in above.children if child is not source.node and self._counterpart(child)]
-        before = [child for child in near if _is_before(child, source.node)]
+        before = [child for child in near if is_before(child, source.node)]
         # `bn2` goes with `conv2`, whatever else is near.
-        same = [child for child in near if _is_counted_alike(child, source.node)]
+        same = [child for child in near if is_counted_alike(child, source.node)]
         if same:
             near = same
         elif before:
             near = [max(before, key=lambda child: child.slots)]
         found = [self._counterpart(child) for child in near]
-        return 0 if not found else 1 if any(node and _home(node) is _home(target.node) for node in found) else -1
+        return 0 if not found else 1 if any(node and home(node) is home(target.node) for node in found) else -1
 
-    def _is_apart(self, source: _Group, target: _Group) -> bool:
+    def _is_apart(self, source: Group, target: Group) -> bool:
         """Tell whether units stand in blocks that belong to others, or are norms of which one is of no block."""
         pairs = list(zip(source.all, target.all, strict=False))
         ends = {(a.path[-1], b.path[-1]) for a, b in pairs}
@@ -423,9 +414,9 @@ class Alignment:
     def _is_after_blocks(self, unit: Unit, other: Unit) -> bool:
         """Tell whether a unit stands beside a list of blocks, and another inside of one that is one on both sides."""
         return (
-            _is_beside_blocks(unit.node)
-            and not _is_beside_blocks(other.node)
-            and _is_in_block(other.node)
+            is_beside_blocks(unit.node)
+            and not is_beside_blocks(other.node)
+            and is_in_block(other.node)
             and not self._known.is_spread(other.node)
         )
 
@@ -434,83 +425,11 @@ class Alignment:
         return found.node if found else None
 
 
-def _counted(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], frozenset[tuple[int, ...]]]]:
-    """Give for each name that differs from others in its numbers only these numbers, and all that there are.
-
-    A name that is counted and one that stands for itself are not the same thing either.
-    """
-    by_template: defaultdict[str, list[str]] = defaultdict(list)
-    for name in names:
-        by_template[template_of(name)].append(name)
-    return {
-        name: (numbers_in(name), frozenset(map(numbers_in, alike)))
-        for alike in by_template.values()
-        if len(alike) > 1
-        for name in alike
-    }
-
-
-def _nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-    """Give for each pair the best of the others that have one of its names."""
-    rows: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
-    for pair, score in scores.items():
-        for side, name in enumerate(pair):
-            rows[side, name].append(score)
-    found = {}
-    for pair, score in scores.items():
-        best = OBJECTION
-        for row in (rows[side, name] for side, name in enumerate(pair)):
-            highest = max(row)
-            best = max(best, highest if highest > score or row.count(highest) > 1 else _second(row))
-        found[pair] = best
-    return found
-
-
-def _second(row: Sequence[float]) -> float:
-    return sorted(row)[-2] if len(row) > 1 else OBJECTION
-
-
-def _are_layers(column: Column) -> bool:
-    return all(node.unit and len(node.units) == 1 for node in column.nodes)
-
-
-def _part_of(ours: Column, theirs: Column) -> list[tuple[Sequence[Node], Sequence[Node]]] | None:
-    """Find each list in the other side's, in one place only; ``None`` where one of them is not there."""
-    found: list[tuple[Sequence[Node], Sequence[Node]]] = []
-    for some, others in zip(ours.lists, theirs.lists, strict=True):
-        short, long = sorted((some, others), key=len)
-        shapes = [node.bag for node in short]
-        if len(set(shapes)) < _VARIED or len(short) == len(long):
-            return None
-        at = [n for n in range(len(long) - len(short) + 1) if [node.bag for node in long[n : n + len(short)]] == shapes]
-        if len(at) != 1:
-            return None
-        part = long[at[0] : at[0] + len(short)]
-        found.append((short, part) if short is some else (part, short))
-    return found
-
-
-def _by_shapes(root: Node) -> dict[Shapes, set[Unit]]:
-    found: defaultdict[Shapes, set[Unit]] = defaultdict(set)
-    for unit in root.units:
-        found[unit.shapes].add(unit)
-    return found
-
-
-def _n_units(nodes: Sequence[Node] | None) -> int:
-    return sum(len(node.units) for node in nodes or ())
-
-
-def _n_weights(node: Node) -> int:
-    """Count the shapes of the weights in a module, vectors apart."""
-    return len({shape for unit in node.units for _, shape in unit.shapes if shape is not None and len(shape) > 1})
-
-
 def _key(candidate: Candidate) -> tuple[str, str, int]:
     return candidate.source.name, candidate.target.name, candidate.trust
 
 
-def _names(block: Node, groups: Iterable[_Group]) -> list[str]:
+def _names(block: Node, groups: Iterable[Group]) -> list[str]:
     """Name the parts of a block, matched ones too, and what others like it have besides; of the root what is free."""
     inside = map(block.below, block.units if block.parent is not None else ())
     return list(dict.fromkeys([*inside, *(group.name for group in groups)]))
@@ -521,98 +440,3 @@ def _count_down(unit: Unit) -> None:
     while node is not None:
         node.left -= 1
         node = node.parent
-
-
-def _squeezed(unit: Unit) -> Shapes:
-    """Give the shapes of a unit without what has the length one: a convolution of 1 x 1 is a linear layer."""
-    return tuple(
-        [(role, None if shape is None else tuple([size for size in shape if size != 1])) for role, shape in unit.shapes]
-    )
-
-
-def _hold_the_same(sources: Sequence[Node], targets: Sequence[Node], form: Form) -> bool:
-    """Tell whether blocks hold the same shapes, in that form, one by one."""
-    return all(
-        all_known(target.units) and Counter(map(form, source.units)) == Counter(map(form, target.units))
-        for source, target in zip(sources, targets, strict=True)
-    )
-
-
-def _group_of(column: Column, is_inside: bool) -> _Group | None:
-    """Make a group of a column of leaf modules, of which at least one block has several."""
-    if max(map(len, column.lists), default=0) < 2 or any(
-        len(node.units) != 1 or node.unit is None for node in column.nodes
-    ):
-        return None
-    return _Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists), is_inside)
-
-
-def _is_varied(group: _Group) -> bool:
-    return len({unit.shapes for unit in group.all}) >= _VARIED
-
-
-def _is_distinctive(group: _Group) -> bool:
-    return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
-
-
-def _is_vector(group: _Group) -> bool:
-    return all(len(unit.shapes) == 1 for unit in group.all) and not _is_distinctive(group)
-
-
-def _home(node: Node) -> Node | None:
-    """Give the innermost module that holds more than this one."""
-    above = node.parent
-    while above is not None and len(above.units) < 2 and above.parent is not None:
-        above = above.parent
-    return above
-
-
-def _is_counted_alike(node: Node, other: Node) -> bool:
-    """Tell whether two neighbours are of two sorts and have the same number: `conv2`, `bn2`."""
-    return node.template != other.template and node.slots == other.slots != (node.parent or node).slots
-
-
-def _is_beside_blocks(node: Node) -> bool:
-    return any(_holds_block(child) for child in (node.parent.children if node.parent else ()) if child is not node)
-
-
-def _is_in_block(node: Node) -> bool:
-    """Tell whether the innermost module with a number around another one holds no more such modules."""
-    above = node.parent
-    while above is not None and not is_block(above):
-        above = above.parent
-    return above is not None and not any(map(_holds_block, above.children))
-
-
-def _holds_block(node: Node) -> bool:
-    return is_block(node) or any(map(_holds_block, node.children))
-
-
-def _is_before(node: Node, other: Node) -> bool:
-    """Tell whether two neighbours are told apart by a number, and which is the lower."""
-    return node.template == other.template and node.slots < other.slots
-
-
-def _doubles(block: Node) -> float:
-    """Tell how many units of a block have a shape that others have too."""
-    counted = Counter(unit.shapes for unit in block.units)
-    return sum(n * n for n in counted.values()) / max(1, len(block.units))
-
-
-def _fit_in_part(source: _Group, target: _Group) -> bool:
-    """Tell whether in most blocks some parameter has one shape on both sides, or a weight as many elements."""
-    both = [
-        (a, b)
-        for some, others in zip(source.units, target.units, strict=True)
-        for a, b in zip(some, others, strict=False)
-    ]
-    n_targets = sum(map(len, target.units))
-    return bool(both) and 2 * len(both) >= n_targets and all(_agree_in_part(a, b) for a, b in both)
-
-
-def _agree_in_part(source: Unit, target: Unit) -> bool:
-    weight, other = source.shape("weight"), target.shape("weight")
-    if weight is not None and other is not None and prod(weight) != prod(other):
-        return False
-    shapes = dict(source.shapes)
-    return any(shapes.get(role) == shape for role, shape in target.shapes) or (weight is not None and other is not None)

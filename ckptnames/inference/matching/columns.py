@@ -23,6 +23,9 @@ _ALIKE = 0.5
 Lists = tuple[tuple[Node, ...], ...]
 """For each block the modules in it."""
 
+_VARIED = 3
+"""So many shapes in a row are hardly found elsewhere."""
+
 
 class Column:
     """A name with ``#`` where numbers vary, and for each block its modules; ``is_whole`` where nothing was left out."""
@@ -151,3 +154,24 @@ def _kinds(nodes: Sequence[Node]) -> list[set[int]]:
         else:
             groups.append((structure, set(map(id, alike))))
     return [group for _, group in groups]
+
+
+def are_layers(column: Column) -> bool:
+    """Tell whether each module of a column is a leaf module."""
+    return all(node.unit and len(node.units) == 1 for node in column.nodes)
+
+
+def part_of(ours: Column, theirs: Column) -> list[tuple[Sequence[Node], Sequence[Node]]] | None:
+    """Find each list in the other side's, in one place only; ``None`` where one of them is not there."""
+    found: list[tuple[Sequence[Node], Sequence[Node]]] = []
+    for some, others in zip(ours.lists, theirs.lists, strict=True):
+        short, long = sorted((some, others), key=len)
+        shapes = [node.bag for node in short]
+        if len(set(shapes)) < _VARIED or len(short) == len(long):
+            return None
+        at = [n for n in range(len(long) - len(short) + 1) if [node.bag for node in long[n : n + len(short)]] == shapes]
+        if len(at) != 1:
+            return None
+        part = long[at[0] : at[0] + len(short)]
+        found.append((short, part) if short is some else (part, short))
+    return found

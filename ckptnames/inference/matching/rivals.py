@@ -1,0 +1,45 @@
+"""What speaks against a pair of names: the best of its rivals, and numbers that count something else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from ckptnames.inference.matching.units import numbers_in, template_of
+from ckptnames.inference.naming.words import OBJECTION
+
+
+def counted_among(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], frozenset[tuple[int, ...]]]]:
+    """Give for each name that differs from others in its numbers only these numbers, and all that there are.
+
+    A name that is counted and one that stands for itself are not the same thing either.
+    """
+    by_template: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        by_template[template_of(name)].append(name)
+    return {
+        name: (numbers_in(name), frozenset(map(numbers_in, alike)))
+        for alike in by_template.values()
+        if len(alike) > 1
+        for name in alike
+    }
+
+
+def nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """Give for each pair the best of the others that have one of its names."""
+    rows: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
+    for pair, score in scores.items():
+        for side, name in enumerate(pair):
+            rows[side, name].append(score)
+    found = {}
+    for pair, score in scores.items():
+        best = OBJECTION
+        for row in (rows[side, name] for side, name in enumerate(pair)):
+            highest = max(row)
+            best = max(best, highest if highest > score or row.count(highest) > 1 else _second(row))
+        found[pair] = best
+    return found
+
+
+def _second(row: Sequence[float]) -> float:
+    return sorted(row)[-2] if len(row) > 1 else OBJECTION
