@@ -8,14 +8,27 @@ told once holds for all blocks of a kind: a pair of names that shapes alone deci
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from math import prod
-from operator import attrgetter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
-from ckptnames.inference.matching.columns import Column, columns_below, modules_below
+from ckptnames.inference.matching.columns import columns_below, modules_below
 from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
+from ckptnames.inference.matching.groups import (
+    EXACT,
+    Form,
+    Group,
+    are_layers,
+    by_shapes,
+    fit_in_part,
+    group_of,
+    hold_the_same,
+    is_distinctive,
+    is_varied,
+    is_vector,
+    part_of,
+    squeezed,
+)
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known, numbers_in, template_of
@@ -33,7 +46,6 @@ _MOST_LEFT = 4
 """Most of the target is matched where not more than the fourth part of it is left."""
 
 _MOST_COMPARED = 40_000
-_VARIED = 3
 
 
 class Match(NamedTuple):
@@ -49,27 +61,6 @@ class Open(NamedTuple):
 
     sources: tuple[tuple[Unit, ...], ...]
     targets: tuple[tuple[Unit, ...], ...]
-
-
-Form = Callable[[Unit], Shapes]
-_exact: Form = attrgetter("shapes")
-
-
-class _Group(NamedTuple):
-    """Units that go together: for each block those of one name, or of one column."""
-
-    name: str
-    units: tuple[tuple[Unit, ...], ...]
-    is_inside: bool
-    """True below blocks, False below the root."""
-
-    def shapes(self, form: Form) -> tuple[tuple[Shapes, ...], ...]:
-        """Give the shapes of all units, in a form in which they are compared."""
-        return tuple(tuple(form(unit) for unit in units) for units in self.units)
-
-    @property
-    def all(self) -> Iterator[Unit]:
-        return (unit for units in self.units for unit in units)
 
 
 Pairs = Sequence[tuple[Node, Node]]
@@ -96,7 +87,7 @@ class Alignment:
         self._held: set[Unit] = set()
         self._known = Known()
         self._twins = Twins()
-        self._units_of = [_by_shapes(source), _by_shapes(target)]
+        self._units_of = [by_shapes(source), by_shapes(target)]
 
     def run(self) -> None:
         """Lay the source over the target."""
@@ -188,7 +179,7 @@ class Alignment:
         if self._modules(sources, targets):
             self._all_units(sources, targets, is_exact)
         if sources[0].left and targets[0].left:
-            self._all_units(sources, targets, _hold_the_same(sources, targets, _squeezed), _squeezed)
+            self._all_units(sources, targets, hold_the_same(sources, targets, squeezed), squeezed)
             self._runs(sources, targets)
         self._by_name(sources, targets)
 
@@ -238,10 +229,10 @@ class Alignment:
     def _runs(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
         """Match the members of two lists of layers, of which one is a part of the other, where their shapes vary."""
         sides = [
-            [column for column in columns_below(side) if column.is_whole and _are_layers(column)]
+            [column for column in columns_below(side) if column.is_whole and are_layers(column)]
             for side in (sources, targets)
         ]
-        found = [(a, b, places) for a in sides[0] for b in sides[1] if (places := _part_of(a, b)) is not None]
+        found = [(a, b, places) for a in sides[0] for b in sides[1] if (places := part_of(a, b)) is not None]
         for ours, theirs, places in found:
             if sum(ours is a or theirs is b for a, b, _ in found) == 1:
                 for some, others in places:
@@ -250,27 +241,27 @@ class Alignment:
 
     # Units
 
-    def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact) -> None:
+    def _all_units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = EXACT) -> None:
         """Match units for as long as it tells anything: what is matched supports its neighbours, in whatever order."""
         n_before = -1
         while n_before < len(self.matches):
             n_before = len(self.matches)
             self._units(sources, targets, is_exact, form)
 
-    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = _exact) -> None:
+    def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = EXACT) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
         block = Block(_names(sources[0], ours), _names(targets[0], theirs))
         left = [
             [Counter(form(unit) for unit in node.units if self.is_free(unit)) for node in side]
             for side in (sources, targets)
         ]
-        by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[_Group], list[_Group]]] = defaultdict(
+        groups_by_shapes: defaultdict[tuple[tuple[Shapes, ...], ...], tuple[list[Group], list[Group]]] = defaultdict(
             lambda: ([], [])
         )
         for side, groups in enumerate((ours, theirs)):
             for group in groups:
-                by_shapes[group.shapes(form)][side].append(group)
-        for shapes, (some, others) in sorted(by_shapes.items(), key=lambda item: -sum(map(len, item[0]))):
+                groups_by_shapes[group.shapes(form)][side].append(group)
+        for shapes, (some, others) in sorted(groups_by_shapes.items(), key=lambda item: -sum(map(len, item[0]))):
             some, others = self._free(some), self._free(others)
             if some and others:
                 complete = is_exact and all(
@@ -281,18 +272,18 @@ class Alignment:
                 )
                 self._assign(some, others, block, complete)
 
-    def _assign(self, some: Sequence[_Group], others: Sequence[_Group], block: Block, complete: bool) -> None:
+    def _assign(self, some: Sequence[Group], others: Sequence[Group], block: Block, complete: bool) -> None:
         ours, theirs = {group.name: group for group in some}, {group.name: group for group in others}
         evidence = Evidence(
             self._likeness,
             self._told,
             lambda source, target: self._kinship(ours[source], theirs[target]),
             complete,
-            _is_distinctive(others[0]),
-            _is_varied(others[0]),
+            is_distinctive(others[0]),
+            is_varied(others[0]),
             others[0].is_inside,
-            _is_vector(others[0]),
-            self._is_unique(some, others),
+            is_vector(others[0]),
+            self._stands_out(some, others),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
             self._take(ours[pair.source], theirs[pair.target], pair)
@@ -302,9 +293,9 @@ class Alignment:
                 Open(tuple(tuple(group.all) for group in some), tuple(tuple(group.all) for group in others))
             )
 
-    def _is_unique(self, some: Sequence[_Group], others: Sequence[_Group]) -> bool:
+    def _stands_out(self, some: Sequence[Group], others: Sequence[Group]) -> bool:
         """Tell whether nothing else has the shapes of these, on either side, where most of the target is matched."""
-        if _MOST_LEFT * self.target.left > len(self.target.units) or not _is_distinctive(others[0]):
+        if _MOST_LEFT * self.target.left > len(self.target.units) or not is_distinctive(others[0]):
             return False
         if len(some) != 1 or len(others) != 1:
             return False
@@ -315,11 +306,11 @@ class Alignment:
             for units, units_of in zip(own, self._units_of, strict=True)
         )
 
-    def _take(self, source: _Group, target: _Group, pair: Found) -> None:
+    def _take(self, source: Group, target: Group, pair: Found) -> None:
         for a, b in zip(source.all, target.all, strict=True):
             self.match(a, b, pair.why)
 
-    def _groups(self, blocks: Sequence[Node]) -> list[_Group]:
+    def _groups(self, blocks: Sequence[Node]) -> list[Group]:
         """Give the free units below the blocks by their names, and the columns of them."""
         by_name: dict[str, list[tuple[Unit, ...]]] = {}
         for number, block in enumerate(blocks):
@@ -327,16 +318,16 @@ class Alignment:
                 if self.is_free(unit):
                     by_name.setdefault(block.below(unit), [()] * len(blocks))[number] = (unit,)
         is_inside = blocks[0].parent is not None
-        groups = [_Group(name, tuple(units), is_inside) for name, units in by_name.items()]
+        groups = [Group(name, tuple(units), is_inside) for name, units in by_name.items()]
         seen = {frozenset(group.all) for group in groups}
         for column in columns_below(blocks):
-            group = _group_of(column, is_inside)
+            group = group_of(column, is_inside)
             if group and (units := frozenset(group.all)) not in seen:
                 seen.add(units)
                 groups.append(group)
         return groups
 
-    def _free(self, groups: Iterable[_Group]) -> list[_Group]:
+    def _free(self, groups: Iterable[Group]) -> list[Group]:
         return [group for group in groups if all(map(self.is_free, group.all))]
 
     # Units whose parameters agree in part
@@ -353,14 +344,14 @@ class Alignment:
         for one in ours:
             for other in theirs:
                 # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
-                is_new = one.shapes(_squeezed) != other.shapes(_squeezed)
+                is_new = one.shapes(squeezed) != other.shapes(squeezed)
                 if not is_new and (one.name == other.name or (names.is_sandwich and is_norm(other.name))):
                     continue
                 score = (self._likeness if is_new else likeness)(one.name, other.name)
                 place, wanted = places[0].get(one.name), places[1].get(other.name)
                 if place and wanted:
                     score = OBJECTION if place != wanted else max(score, _SAME_PLACE)
-                if score >= _ENOUGH_ALONE and _fit_in_part(one, other):
+                if score >= _ENOUGH_ALONE and fit_in_part(one, other):
                     is_same = numbers[0].get(one.name) == numbers[1].get(other.name)
                     scores[one.name, other.name] = score + is_same * _SAME_NUMBER
         by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
@@ -382,7 +373,7 @@ class Alignment:
         verdict = self._known.verdict(source, target, beside)
         return _KNOWN if verdict > 0 else _KNOWN_OTHERWISE * verdict if source != target else 0.0
 
-    def _kinship(self, source: _Group, target: _Group) -> float:
+    def _kinship(self, source: Group, target: Group) -> float:
         """Tell whether the neighbours of units are matched with each other (1), with others (-1), or not yet (0)."""
         votes = [self._kin(a, b) for a, b in zip(source.all, target.all, strict=True)]
         return sum(votes) / len(votes)
@@ -443,33 +434,6 @@ def _second(row: Sequence[float]) -> float:
     return sorted(row)[-2] if len(row) > 1 else OBJECTION
 
 
-def _are_layers(column: Column) -> bool:
-    return all(node.unit and len(node.units) == 1 for node in column.nodes)
-
-
-def _part_of(ours: Column, theirs: Column) -> list[tuple[Sequence[Node], Sequence[Node]]] | None:
-    """Find each list in the other side's, in one place only; ``None`` where one of them is not there."""
-    found: list[tuple[Sequence[Node], Sequence[Node]]] = []
-    for some, others in zip(ours.lists, theirs.lists, strict=True):
-        short, long = sorted((some, others), key=len)
-        shapes = [node.bag for node in short]
-        if len(set(shapes)) < _VARIED or len(short) == len(long):
-            return None
-        at = [n for n in range(len(long) - len(short) + 1) if [node.bag for node in long[n : n + len(short)]] == shapes]
-        if len(at) != 1:
-            return None
-        part = long[at[0] : at[0] + len(short)]
-        found.append((short, part) if short is some else (part, short))
-    return found
-
-
-def _by_shapes(root: Node) -> dict[Shapes, set[Unit]]:
-    found: defaultdict[Shapes, set[Unit]] = defaultdict(set)
-    for unit in root.units:
-        found[unit.shapes].add(unit)
-    return found
-
-
 def _n_units(nodes: Sequence[Node] | None) -> int:
     return sum(len(node.units) for node in nodes or ())
 
@@ -483,7 +447,7 @@ def _key(candidate: Candidate) -> tuple[str, str, int]:
     return candidate.source.name, candidate.target.name, candidate.trust
 
 
-def _names(block: Node, groups: Iterable[_Group]) -> list[str]:
+def _names(block: Node, groups: Iterable[Group]) -> list[str]:
     """Name the parts of a block, matched ones too, and what others like it have besides; of the root what is free."""
     inside = map(block.below, block.units if block.parent is not None else ())
     return list(dict.fromkeys([*inside, *(group.name for group in groups)]))
@@ -494,42 +458,6 @@ def _count_down(unit: Unit) -> None:
     while node is not None:
         node.left -= 1
         node = node.parent
-
-
-def _squeezed(unit: Unit) -> Shapes:
-    """Give the shapes of a unit without what has the length one: a convolution of 1 x 1 is a linear layer."""
-    return tuple(
-        [(role, None if shape is None else tuple([size for size in shape if size != 1])) for role, shape in unit.shapes]
-    )
-
-
-def _hold_the_same(sources: Sequence[Node], targets: Sequence[Node], form: Form) -> bool:
-    """Tell whether blocks hold the same shapes, in that form, one by one."""
-    return all(
-        all_known(target.units) and Counter(map(form, source.units)) == Counter(map(form, target.units))
-        for source, target in zip(sources, targets, strict=True)
-    )
-
-
-def _group_of(column: Column, is_inside: bool) -> _Group | None:
-    """Make a group of a column of leaf modules, of which at least one block has several."""
-    if max(map(len, column.lists), default=0) < 2 or any(
-        len(node.units) != 1 or node.unit is None for node in column.nodes
-    ):
-        return None
-    return _Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists), is_inside)
-
-
-def _is_varied(group: _Group) -> bool:
-    return len({unit.shapes for unit in group.all}) >= _VARIED
-
-
-def _is_distinctive(group: _Group) -> bool:
-    return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
-
-
-def _is_vector(group: _Group) -> bool:
-    return all(len(unit.shapes) == 1 for unit in group.all) and not _is_distinctive(group)
 
 
 def _home(node: Node) -> Node | None:
@@ -554,22 +482,3 @@ def _doubles(block: Node) -> float:
     """Tell how many units of a block have a shape that others have too."""
     counted = Counter(unit.shapes for unit in block.units)
     return sum(n * n for n in counted.values()) / max(1, len(block.units))
-
-
-def _fit_in_part(source: _Group, target: _Group) -> bool:
-    """Tell whether in most blocks some parameter has one shape on both sides, or a weight as many elements."""
-    both = [
-        (a, b)
-        for some, others in zip(source.units, target.units, strict=True)
-        for a, b in zip(some, others, strict=False)
-    ]
-    n_targets = sum(map(len, target.units))
-    return bool(both) and 2 * len(both) >= n_targets and all(_agree_in_part(a, b) for a, b in both)
-
-
-def _agree_in_part(source: Unit, target: Unit) -> bool:
-    weight, other = source.shape("weight"), target.shape("weight")
-    if weight is not None and other is not None and prod(weight) != prod(other):
-        return False
-    shapes = dict(source.shapes)
-    return any(shapes.get(role) == shape for role, shape in target.shapes) or (weight is not None and other is not None)

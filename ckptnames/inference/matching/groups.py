@@ -1,0 +1,122 @@
+"""Groups of units that go together, the forms in which their shapes are compared, and what their shapes tell."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from operator import attrgetter
+from typing import NamedTuple
+
+from ckptnames.inference.matching.columns import Column
+from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
+
+_VARIED = 3
+
+Form = Callable[[Unit], Shapes]
+EXACT: Form = attrgetter("shapes")
+
+
+class Group(NamedTuple):
+    """Units that go together: for each block those of one name, or of one column."""
+
+    name: str
+    units: tuple[tuple[Unit, ...], ...]
+    is_inside: bool
+    """True below blocks, False below the root."""
+
+    def shapes(self, form: Form) -> tuple[tuple[Shapes, ...], ...]:
+        """Give the shapes of all units, in a form in which they are compared."""
+        return tuple(tuple(form(unit) for unit in units) for units in self.units)
+
+    @property
+    def all(self) -> Iterator[Unit]:
+        """Give the units of all blocks."""
+        return (unit for units in self.units for unit in units)
+
+
+def squeezed(unit: Unit) -> Shapes:
+    """Give the shapes of a unit without what has the length one: a convolution of 1 x 1 is a linear layer."""
+    return tuple(
+        [(role, None if shape is None else tuple([size for size in shape if size != 1])) for role, shape in unit.shapes]
+    )
+
+
+def hold_the_same(sources: Sequence[Node], targets: Sequence[Node], form: Form) -> bool:
+    """Tell whether blocks hold the same shapes, in that form, one by one."""
+    return all(
+        all_known(target.units) and Counter(map(form, source.units)) == Counter(map(form, target.units))
+        for source, target in zip(sources, targets, strict=True)
+    )
+
+
+def group_of(column: Column, is_inside: bool) -> Group | None:
+    """Make a group of a column of leaf modules, of which at least one block has several."""
+    if max(map(len, column.lists), default=0) < 2 or any(
+        len(node.units) != 1 or node.unit is None for node in column.nodes
+    ):
+        return None
+    return Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists), is_inside)
+
+
+def is_varied(group: Group) -> bool:
+    """Tell whether it is a sequence of several shapes."""
+    return len({unit.shapes for unit in group.all}) >= _VARIED
+
+
+def is_distinctive(group: Group) -> bool:
+    """Tell whether more than vectors and numbers are in it."""
+    return any(shape is not None and len(shape) > 1 for unit in group.all for _, shape in unit.shapes)
+
+
+def is_vector(group: Group) -> bool:
+    """Tell whether each is one vector or number on its own."""
+    return all(len(unit.shapes) == 1 for unit in group.all) and not is_distinctive(group)
+
+
+def fit_in_part(source: Group, target: Group) -> bool:
+    """Tell whether in most blocks some parameter has one shape on both sides, or a weight as many elements."""
+    both = [
+        (a, b)
+        for some, others in zip(source.units, target.units, strict=True)
+        for a, b in zip(some, others, strict=False)
+    ]
+    n_targets = sum(map(len, target.units))
+    return bool(both) and 2 * len(both) >= n_targets and all(_agree_in_part(a, b) for a, b in both)
+
+
+def _agree_in_part(source: Unit, target: Unit) -> bool:
+    weight, other = source.shape("weight"), target.shape("weight")
+    if weight is not None and other is not None and prod(weight) != prod(other):
+        return False
+    shapes = dict(source.shapes)
+    return any(shapes.get(role) == shape for role, shape in target.shapes) or (weight is not None and other is not None)
+
+
+def are_layers(column: Column) -> bool:
+    """Tell whether a column holds leaf modules only."""
+    return all(node.unit and len(node.units) == 1 for node in column.nodes)
+
+
+def part_of(ours: Column, theirs: Column) -> list[tuple[Sequence[Node], Sequence[Node]]] | None:
+    """Find each list in the other side's, in one place only; ``None`` where one of them is not there."""
+    found: list[tuple[Sequence[Node], Sequence[Node]]] = []
+    for some, others in zip(ours.lists, theirs.lists, strict=True):
+        short, long = sorted((some, others), key=len)
+        shapes = [node.bag for node in short]
+        if len(set(shapes)) < _VARIED or len(short) == len(long):
+            return None
+        at = [n for n in range(len(long) - len(short) + 1) if [node.bag for node in long[n : n + len(short)]] == shapes]
+        if len(at) != 1:
+            return None
+        part = long[at[0] : at[0] + len(short)]
+        found.append((short, part) if short is some else (part, short))
+    return found
+
+
+def by_shapes(root: Node) -> dict[Shapes, set[Unit]]:
+    """Put the units that have the same shapes together."""
+    found: defaultdict[Shapes, set[Unit]] = defaultdict(set)
+    for unit in root.units:
+        found[unit.shapes].add(unit)
+    return found
