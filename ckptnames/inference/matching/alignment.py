@@ -28,7 +28,7 @@ from ckptnames.inference.matching.groups import (
     squeezed,
 )
 from ckptnames.inference.matching.learned import Known, Level
-from ckptnames.inference.matching.rivals import counted_among, nearest_rivals
+from ckptnames.inference.matching.rivals import counted_among, counts_differently, nearest_rivals
 from ckptnames.inference.matching.surroundings import home, is_before, is_beside_blocks, is_counted_alike, is_in_block
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
@@ -406,7 +406,7 @@ class Alignment:
         """Tell whether units stand in blocks that belong to others, or are norms of which one is of no block."""
         pairs = list(zip(source.all, target.all, strict=False))
         ends = {(a.path[-1], b.path[-1]) for a, b in pairs}
-        if any(self._known.is_apart(a, b) for a, b in pairs) or (len(ends) == 1 and counts_otherwise(*ends.pop())):
+        if any(self._known.is_apart(a, b) for a, b in pairs) or counts_differently(ends):
             return True
         norms = is_norm(source.name) or is_norm(target.name)
         return norms and any(self._is_after_blocks(a, b) or self._is_after_blocks(b, a) for a, b in pairs)

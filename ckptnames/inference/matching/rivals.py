@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ckptnames.inference.matching.units import numbers_in, template_of
-from ckptnames.inference.naming.words import OBJECTION
+from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, is_counted_in
 
 
 def counted_among(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], frozenset[tuple[int, ...]]]]:
@@ -43,3 +43,11 @@ def nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, s
 
 def _second(row: Sequence[float]) -> float:
     return sorted(row)[-2] if len(row) > 1 else OBJECTION
+
+
+def counts_differently(ends: Collection[tuple[str, str]]) -> bool:
+    """Tell whether words end in numbers that do not count the same: `w1` and `w3`, or `w1`, `w2` and `wi_0`, `wi_1`."""
+    if len(ends) == 1:
+        return any(counts_otherwise(source, target) for source, target in ends)
+    # Gate and up projection are `wi_0` and `wi_1`, and what is beside them is `wo`: elsewhere one count has all three.
+    return any(is_counted_in(source) != is_counted_in(target) for source, target in ends)

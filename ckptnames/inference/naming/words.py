@@ -267,6 +267,11 @@ def counts_otherwise(source: str, target: str) -> bool:
     return said[0] == said[1] != () and counted[0] != counted[1] and all(counted)
 
 
+def is_counted_in(name: str) -> bool:
+    """Tell whether a name is that of a gate or an up projection as T5 counts them: `wi_0`, `wi_1`."""
+    return _COUNTED_IN.search(name) is not None
+
+
 @lru_cache(_CACHED)
 def _ending(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give the words of the last segment, and its numbers."""
