@@ -8,7 +8,7 @@ told once holds for all blocks of a kind: a pair of names that shapes alone deci
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
@@ -30,8 +30,18 @@ from ckptnames.inference.matching.groups import (
     squeezed,
 )
 from ckptnames.inference.matching.learned import Known, Level
+from ckptnames.inference.matching.neighbours import (
+    counted,
+    doubles,
+    home,
+    is_before,
+    is_counted_alike,
+    n_units,
+    n_weights,
+    nearest_rivals,
+)
 from ckptnames.inference.matching.twins import Twins
-from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known, numbers_in, template_of
+from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
 from ckptnames.inference.naming.places import is_norm, norm_places
 from ckptnames.inference.naming.words import OBJECTION, likeness
 
@@ -155,7 +165,7 @@ class Alignment:
         for source, target in firsts:
             parts.setdefault((source.build, target.build), []).append((source, target))
         with self._known.within(*pairs[0]):
-            for part in sorted(parts.values(), key=lambda part: _doubles(part[0][1])):
+            for part in sorted(parts.values(), key=lambda part: doubles(part[0][1])):
                 self._inside(part, is_exact)
 
     def _hold(self, source: Node, target: Node) -> None:
@@ -205,19 +215,19 @@ class Alignment:
         for side, modules in enumerate((ours, theirs)):
             for name, nodes in modules.items():
                 by_bags[tuple(node.bag for node in nodes)][side].append(name)
-        for some, others in sorted(by_bags.values(), key=lambda names: -sum(map(_n_units, map(theirs.get, names[1])))):
+        for some, others in sorted(by_bags.values(), key=lambda names: -sum(map(n_units, map(theirs.get, names[1])))):
             some = [name for name in some if all(node.is_fresh for node in ours[name])]
             others = [name for name in others if all(node.is_fresh for node in theirs[name])]
             if not some or not others:
                 continue
-            n_weights = _n_weights(theirs[others[0]][0])
+            n_matrices = n_weights(theirs[others[0]][0])
             evidence = Evidence(
                 self._likeness,
                 self._told,
                 lambda _source, _target: 0.0,
                 False,
-                n_weights > 0,
-                n_weights > 1,
+                n_matrices > 0,
+                n_matrices > 1,
                 sources[0].parent is not None,
                 False,
             )
@@ -339,7 +349,7 @@ class Alignment:
             return
         names = Block([group.name for group in ours], [group.name for group in theirs])
         places = [norm_places(side, side, names.is_sandwich) for side in names]
-        numbers = _counted(names.source), _counted(names.target)
+        numbers = counted(names.source), counted(names.target)
         scores = {}
         for one in ours:
             for other in theirs:
@@ -355,7 +365,7 @@ class Alignment:
                     is_same = numbers[0].get(one.name) == numbers[1].get(other.name)
                     scores[one.name, other.name] = score + is_same * _SAME_NUMBER
         by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
-        nearest = _nearest_rivals(scores)
+        nearest = nearest_rivals(scores)
         for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
             if nearest[source, target] <= score - MARGIN:
                 for units, others in zip(by_name[0][source].units, by_name[1][target].units, strict=True):
@@ -379,68 +389,23 @@ class Alignment:
         return sum(votes) / len(votes)
 
     def _kin(self, source: Unit, target: Unit) -> int:
-        above = _home(source.node)
+        above = home(source.node)
         if above is None:
             return 0
         near = [child for child in above.children if child is not source.node and self._counterpart(child)]
-        before = [child for child in near if _is_before(child, source.node)]
+        before = [child for child in near if is_before(child, source.node)]
         # `bn2` goes with `conv2`, whatever else is near.
-        same = [child for child in near if _is_counted_alike(child, source.node)]
+        same = [child for child in near if is_counted_alike(child, source.node)]
         if same:
             near = same
         elif before:
             near = [max(before, key=lambda child: child.slots)]
         found = [self._counterpart(child) for child in near]
-        return 0 if not found else 1 if any(node and _home(node) is _home(target.node) for node in found) else -1
+        return 0 if not found else 1 if any(node and home(node) is home(target.node) for node in found) else -1
 
     def _counterpart(self, node: Node) -> Node | None:
         found = self._known.counterparts.get(node.unit) if node.unit else None
         return found.node if found else None
-
-
-def _counted(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], frozenset[tuple[int, ...]]]]:
-    """Give for each name that differs from others in its numbers only these numbers, and all that there are.
-
-    A name that is counted and one that stands for itself are not the same thing either.
-    """
-    by_template: defaultdict[str, list[str]] = defaultdict(list)
-    for name in names:
-        by_template[template_of(name)].append(name)
-    return {
-        name: (numbers_in(name), frozenset(map(numbers_in, alike)))
-        for alike in by_template.values()
-        if len(alike) > 1
-        for name in alike
-    }
-
-
-def _nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-    """Give for each pair the best of the others that have one of its names."""
-    rows: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
-    for pair, score in scores.items():
-        for side, name in enumerate(pair):
-            rows[side, name].append(score)
-    found = {}
-    for pair, score in scores.items():
-        best = OBJECTION
-        for row in (rows[side, name] for side, name in enumerate(pair)):
-            highest = max(row)
-            best = max(best, highest if highest > score or row.count(highest) > 1 else _second(row))
-        found[pair] = best
-    return found
-
-
-def _second(row: Sequence[float]) -> float:
-    return sorted(row)[-2] if len(row) > 1 else OBJECTION
-
-
-def _n_units(nodes: Sequence[Node] | None) -> int:
-    return sum(len(node.units) for node in nodes or ())
-
-
-def _n_weights(node: Node) -> int:
-    """Count the shapes of the weights in a module, vectors apart."""
-    return len({shape for unit in node.units for _, shape in unit.shapes if shape is not None and len(shape) > 1})
 
 
 def _key(candidate: Candidate) -> tuple[str, str, int]:
@@ -458,27 +423,3 @@ def _count_down(unit: Unit) -> None:
     while node is not None:
         node.left -= 1
         node = node.parent
-
-
-def _home(node: Node) -> Node | None:
-    """Give the innermost module that holds more than this one."""
-    above = node.parent
-    while above is not None and len(above.units) < 2 and above.parent is not None:
-        above = above.parent
-    return above
-
-
-def _is_counted_alike(node: Node, other: Node) -> bool:
-    """Tell whether two neighbours are of two sorts and have the same number: `conv2`, `bn2`."""
-    return node.template != other.template and node.slots == other.slots != (node.parent or node).slots
-
-
-def _is_before(node: Node, other: Node) -> bool:
-    """Tell whether two neighbours are told apart by a number, and which is the lower."""
-    return node.template == other.template and node.slots < other.slots
-
-
-def _doubles(block: Node) -> float:
-    """Tell how many units of a block have a shape that others have too."""
-    counted = Counter(unit.shapes for unit in block.units)
-    return sum(n * n for n in counted.values()) / max(1, len(block.units))
