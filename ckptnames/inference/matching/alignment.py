@@ -28,6 +28,7 @@ from ckptnames.inference.matching.groups import (
     squeezed,
 )
 from ckptnames.inference.matching.learned import Known, Level
+from ckptnames.inference.matching.reversed_lists import may_be_reversed
 from ckptnames.inference.matching.rivals import counted_among, counts_differently, nearest_rivals
 from ckptnames.inference.matching.surroundings import home, is_before, is_beside_blocks, is_counted_alike, is_in_block
 from ckptnames.inference.matching.twins import Twins
@@ -289,7 +290,8 @@ class Alignment:
             self._is_unique(some, others),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
-            self._take(ours[pair.source], theirs[pair.target], pair)
+            if not may_be_reversed(ours[pair.source], theirs[pair.target]):
+                self._take(ours[pair.source], theirs[pair.target], pair)
         some, others = self._free(some), self._free(others)
         if some and others:
             self.open.append(

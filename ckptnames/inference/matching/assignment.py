@@ -15,6 +15,7 @@ from ckptnames.inference.naming.places import (
     is_norm,
     is_sandwich,
     is_scale,
+    may_count_backwards,
     norm_places,
     scale_places,
 )
@@ -168,7 +169,7 @@ class _Search:
         if self.is_complete:
             ours, theirs = ours or in_sequence(self.sources), theirs or in_sequence(self.targets)
         if ours and theirs:
-            if self.is_complete:
+            if self.is_complete and not may_count_backwards(ours[0], theirs[0]):
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
         elif ours or theirs:
             places = self.places

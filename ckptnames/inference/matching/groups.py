@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from operator import attrgetter
@@ -64,6 +64,21 @@ def group_of(column: Column, is_inside: bool) -> Group | None:
 def is_varied(group: Group) -> bool:
     """Tell whether units have several shapes between them: hardly any others would have the same."""
     return len({unit.shapes for unit in group.all}) >= _VARIED
+
+
+def is_uniform(group: Group) -> bool:
+    """Tell whether it is a list of which the members hold the same, so that it could be counted from either end."""
+    for units in group.units:
+        columns = zip(*(unit.node.slots for unit in units), strict=True)
+        at = next((at for at, numbers in enumerate(columns) if len(set(numbers)) > 1), None)
+        if at is None:
+            return False
+        members: defaultdict[int, list[Shapes]] = defaultdict(list)
+        for unit in units:
+            members[unit.node.slots[at]].append(unit.shapes)
+        if len(set(map(tuple, members.values()))) > 1:
+            return False
+    return True
 
 
 def is_distinctive(group: Group) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from ckptnames.inference.matching.units import numbers_in, template_of
+from ckptnames.inference.naming.vocabulary import PLAIN_LIST
 from ckptnames.inference.naming.words import meaning, words
 
 BEFORE_ATTENTION, AFTER_ATTENTION, CROSS, BEFORE_MLP, AFTER_MLP = range(1, 6)
@@ -20,6 +21,7 @@ _OF_THREE = (BEFORE_ATTENTION, CROSS, BEFORE_MLP)
 
 _ATTENTION = frozenset(("sa", "attn", "attention"))
 _MLP = frozenset(("ffn", "mlp", "feedforward", "ff", "ffw"))
+_TO_OUTPUT = re.compile(r"ups?|dec(?:oder)?s?|deconvs?|refine\w*|fusions?")
 _SCALE = frozenset(("scale", "ls", "gamma", "lambda", "layerscale"))
 _SANDWICH = re.compile(r"post[_.]?(?:feedforward|ffw|mlp|ffn)|pre[_.]?(?:feedforward|ffw)")
 _IN_SEQUENCE = re.compile(r"([^0-9]*\.|)([0-9]+)(?:\.[^0-9]*)?")
@@ -156,6 +158,27 @@ def in_sequence(names: Sequence[str]) -> list[str] | None:
     if len(found) < len(names) or len({match[1] for match in matched if match}) != 1:
         return None
     return [name for _, name in sorted(found.items())]
+
+
+def may_count_backwards(source: str, target: str) -> bool:
+    """Tell whether two lists of equal parts may be counted from two ends: what leads to the output often is.
+
+    >>> may_count_backwards("refinenet1.conv", "fusion.layers.0.conv"), may_count_backwards("up.0.conv", "up.0.conv1")
+    (True, False)
+    """
+    sides = [{_list_word(segment, before) for before, segment in _numbered_segments(name)} for name in (source, target)]
+    odd = [word for word in sides[0] ^ sides[1] if not PLAIN_LIST.search(word)]
+    return bool(odd) and any(map(_TO_OUTPUT.fullmatch, (*words(source), *words(target))))
+
+
+def _numbered_segments(name: str) -> list[tuple[str, str]]:
+    segments = name.split(".")
+    return [pair for pair in zip(["", *segments], segments, strict=False) if re.search("[0-9#]", pair[1])]
+
+
+def _list_word(segment: str, before: str) -> str:
+    """Give the name of a list, which a bare number has before it."""
+    return "_".join(word for word in words(segment) or words(before) if not word.isdigit()) or before
 
 
 def gate_and_up(names: Sequence[str]) -> tuple[str, str] | None:
