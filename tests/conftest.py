@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Iterator
 
@@ -14,6 +15,12 @@ settings.register_profile("quick", max_examples=20, deadline=None, derandomize=T
 settings.register_profile("full", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=1000, deadline=None)
 settings.load_profile("quick")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, which a shell has its background jobs ignore, and they theirs: tests send it to processes."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
