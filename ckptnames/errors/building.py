@@ -96,7 +96,7 @@ class TorchMissing(ModelError):
         self.operand = operand
         super().__init__(
             f"'{operand}' is a model, and torch, which builds models, is not installed",
-            help="install it: pip install 'ckptnames[torch]'",
+            help="install it: pip install 'ckptnames[torch]'; or have the code read and not run: --static",
         )
 
 
@@ -220,7 +220,7 @@ class MissingPackage(ModelError):
             evidence=[line] if line else [],
             help=f"it stands in '{folder}': export PYTHONPATH={in_shell(folder)}"
             if folder
-            else f"install it: pip install {in_shell(install)}",
+            else f"install it: pip install {in_shell(install)}; or have the code read and not run: --static",
         )
 
 

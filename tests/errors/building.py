@@ -465,7 +465,7 @@ def a_package_that_is_not_installed() -> None:
     error[missing-package]: 'src/net.py' needs 'einops_of_tomorrow', which cannot be imported here
       --> src/net.py:5
       import einops_of_tomorrow
-      help: install it: pip install einops_of_tomorrow
+      help: install it: pip install einops_of_tomorrow; or have the code read and not run: --static
     """
     imported("import einops_of_tomorrow")
 
@@ -476,7 +476,7 @@ def a_package_of_another_name() -> None:
     error[missing-package]: 'src/net.py' needs 'skimage', which cannot be imported here
       --> src/net.py:5
       from skimage.io import imread
-      help: install it: pip install scikit-image
+      help: install it: pip install scikit-image; or have the code read and not run: --static
     """
     imported("from skimage.io import imread")
 
@@ -580,7 +580,7 @@ def a_key_of_another_model() -> None:
 def a_model_without_torch() -> None:
     """
     error[torch-missing]: 'model.py:Net(3)' is a model, and torch, which builds models, is not installed
-      help: install it: pip install 'ckptnames[torch]'
+      help: install it: pip install 'ckptnames[torch]'; or have the code read and not run: --static
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "torch", None)

@@ -210,5 +210,5 @@ def test_without_torch_the_extra_is_named() -> None:
             assert ran.stderr == (
                 f"error[torch-missing]: '{'model.py:Net' if verb[0] == 'diff' else 'model.py:Net(3)'}' is a model, "
                 "and torch, which builds models, is not installed\n"
-                "  help: install it: pip install 'ckptnames[torch]'\n"
+                "  help: install it: pip install 'ckptnames[torch]'; or have the code read and not run: --static\n"
             )
