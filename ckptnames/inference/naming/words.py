@@ -23,6 +23,9 @@ _OUT = ("out", "output")
 SAME = 10.0
 """How alike a name is to itself."""
 
+_NEVER_BARE = frozenset(("query", "key", "value"))
+"""What no one calls by the word for a layer alone, such as `proj`."""
+
 _WRAPPED = 2.0
 _VERBATIM = 0.4
 
@@ -230,7 +233,7 @@ def _rating(
         if said and heard:
             if said & heard:
                 score += 1.3 if aspect in DECIDING else 0.3 if aspect in SILENT else 0.8
-            elif aspect in LOOSE or aspect in guessed:
+            elif aspect in LOOSE or (aspect in guessed and not (said | heard) & _NEVER_BARE):
                 score -= 0.5
             else:
                 return OBJECTION
