@@ -356,7 +356,8 @@ class Alignment:
                 # are norms of a block of which nothing is said but that they are norms.
                 is_named = one.name in names.target or other.name in names.source
                 is_named = is_named or counts_otherwise(one.name, other.name)
-                is_untold = names.is_sandwich or (is_inside and not (place and wanted))
+                is_inner = is_inside or any(is_in_block(next(group.all).node) for group in (one, other))
+                is_untold = names.is_sandwich or (is_inner and not (place and wanted))
                 if not is_new and (is_named or (is_norm(other.name) and is_untold)):
                     continue
                 score = (self._likeness if is_new else likeness)(one.name, other.name)
