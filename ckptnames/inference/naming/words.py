@@ -247,7 +247,18 @@ def _rating(
     score += 1.5 * shared
     if spoken and spoken[-1:] == written[-1:]:
         score += 0.3
+    if _is_bare(ours, spoken, theirs) or _is_bare(theirs, written, ours):
+        return min(score, 0.0)
     return score + max(0.0, fuzz.ratio(" ".join(spoken), " ".join(written)) - 50) / 200
+
+
+def _is_bare(said: Mapping[str, frozenset[str]], spoken: Sequence[str], other: Mapping[str, frozenset[str]]) -> bool:
+    """Tell whether a name is the word for a layer alone, and the other that of queries, keys or values."""
+    return (
+        "projection" not in said
+        and tuple(spoken) == ("projection",)
+        and bool(other.get("projection", frozenset()) & _NEVER_BARE)
+    )
 
 
 def told_apart(source: str, target: str) -> bool:
