@@ -34,6 +34,8 @@ class Task:
 
     def is_right(self, key: str, becomes: str) -> bool:
         """Tell whether a key may become that."""
+        if not becomes:  # An index that no key can have: the rule would stop a plan.
+            return False
         wanted = self.changes.get(key)
         if wanted is None:
             return becomes == key or (becomes != OPEN and becomes not in self.taken)
