@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ckptnames.inference.cautions import Caution
-from ckptnames.inference.inference import Answer, Decided, Inference, Search
+from ckptnames.inference.inference import Answer, Inference
 from ckptnames.inference.matching.filling import Filling
 from ckptnames.inference.matching.neighbours import Group, Neighbours
+from ckptnames.inference.search import Decided, Search
 from ckptnames.inference.undecided import Ambiguity
 from ckptnames.inference.wrappers.flattened import unflattened
 from ckptnames.manifest import Manifest, TensorInfo

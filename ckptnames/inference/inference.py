@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypedDict
 
 from ckptnames.droppable import is_droppable
 from ckptnames.inference.cautions import Caution, cautions
 from ckptnames.inference.condensing import LARGE, condensed, extended
-from ckptnames.inference.matching.alignment import Alignment
-from ckptnames.inference.matching.copies import copies_in, superseded
-from ckptnames.inference.matching.filling import Filling, filling
-from ckptnames.inference.matching.orientation import is_turned, turned
-from ckptnames.inference.matching.units import tree_of
+from ckptnames.inference.in_context import InContext
+from ckptnames.inference.matching.filling import Filling
 from ckptnames.inference.rulemaking.choosing import Task, rules_for
-from ckptnames.inference.undecided import Ambiguity, ambiguities, between_flattened, open_lines
+from ckptnames.inference.search import Decided, Search
+from ckptnames.inference.undecided import Ambiguity, between_flattened, open_lines
 from ckptnames.inference.wrappers.flattened import Flattened, is_beside_the_point, rivals_of, unflattened
+from ckptnames.inference.wrappers.pairing import fits
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
@@ -58,6 +57,8 @@ class Inference:
     """Names whose dots were flattened: the rules that give them back come first."""
     by_value: bool = False
     """True where the values of the tensors decided."""
+    given: str = ""
+    """Where the lines come from that were taken as decided."""
 
     def __str__(self) -> str:
         from ckptnames.report.inference import inference_text
@@ -83,6 +84,9 @@ def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> 
             return found
     decided = Decided(source, target, None if given is None else narrowed(given, source))
     flat = unflattened(Manifest(decided.source), Manifest(decided.target))
+    if flat is None and decided.landed:
+        found = Answer(source, target, decided, InContext(source, target, decided)).inference()
+        return replace(found, given=decided.given.name)
     search = Search(decided.source, decided.target, () if flat is None else flat.names)
     plain = Answer(source, target, decided, search)
     return plain.inference() if flat is None else _with_dots(plain, flat)
@@ -142,69 +146,6 @@ def _with_dots(plain: Answer, flat: Flattened) -> Inference:
         Answer(source, target, dotted, Search(dotted.source, dotted.target)).inference(),
         flattened=flat,
     )
-
-
-class Decided:
-    """What given lines decide, and the two sides without that."""
-
-    def __init__(self, source: Manifest, target: Manifest, given: Rules | None) -> None:
-        self.given = _without_open(given or Rules())
-        self.names: dict[str, str] = {}
-        """Each source key that is not left out, and the name that the given lines make of it."""
-        self.pairs: dict[str, str] = {}
-        for key in source:
-            for fate in self.given.fates(key):
-                if fate.name is not None:
-                    self.names[key] = fate.name
-                    if fate.steps and not fate.is_open and fate.name in target:
-                        self.pairs[fate.name] = key
-        fixed = {self.names[key] for key in self.pairs.values()}
-        self.origins = {name: key for key, name in self.names.items()}
-        self.source = {name: source[key] for key, name in self.names.items() if name not in fixed}
-        self.target = {name: info for name, info in target.items() if name not in self.pairs}
-
-
-def _without_open(rules: Rules) -> Rules:
-    """Leave out the lines that decide nothing."""
-    stages = (Stage([rule for rule in stage.rules if rule.action != OPEN], stage.name) for stage in rules.stages)
-    return Rules(stages, rules.name)
-
-
-class Search:
-    """The search itself, once more with the weights turned where that is what the shapes say."""
-
-    def __init__(
-        self, source: Mapping[str, TensorInfo], target: Mapping[str, TensorInfo], withheld: Collection[str] = ()
-    ) -> None:
-        self.source, self.target, self.withheld = source, target, withheld
-        self.alignment, self.filled = self._run({})
-        weights = (
-            (key, name, source[key].shape, target[name].shape)
-            for match in self.alignment.matches.values()
-            if (key := match.source.keys.get("weight")) and (name := match.target.keys.get("weight"))
-        )
-        if is_turned(weights):
-            self.alignment, self.filled = self._run(turned(source))
-
-    def _run(self, other: Mapping[str, TensorInfo]) -> tuple[Alignment, Filling]:
-        sources = {**self.source, **other}
-        ours = tree_of({key: info for key, info in sources.items() if key not in self.withheld})
-        theirs = tree_of(self.target)
-        self.copies = copies_in(ours, theirs)
-        alignment = Alignment(ours, theirs)
-        for node in (*superseded(ours), *(node for found in self.copies for node in found.nodes)):
-            for unit in node.units:
-                alignment.withhold(unit)
-        alignment.run()
-        return alignment, filling(alignment, self.source, self.target, other)
-
-    def questions(self) -> list[Ambiguity]:
-        """Ask what names and shapes leave open."""
-        return ambiguities(self.copies, self.alignment)
-
-    def cautions(self, target: Manifest) -> tuple[Caution, ...]:
-        """Warn of pairs whose values may be laid out in different ways."""
-        return cautions(self.filled.pairs, self.source, target)
 
 
 class Found(Protocol):
@@ -278,17 +219,22 @@ class Answer:
             becomes.setdefault(key, []).append(name)
         shared = {key: names for key, names in becomes.items() if len(names) > 1}
         both = [f"{quoted(key)} -> {' & '.join(map(quoted, names))}" for key, names in shared.items()]
-        fixed = {self.decided.names[key]: name for name, key in self.decided.pairs.items()}
+        fixed = {self.decided.names[key]: name for name, key in self.decided.landed.items()}
         changes = fixed | {key: names[0] for key, names in becomes.items() if len(names) == 1}
         left = [key for key in self.search.source if key not in becomes]
-        # What is not used must not be taken for what has its name in the target.
-        undecided = {key: OPEN for key in left if key in self.target}
+        # What is not used must not be taken for what has its name in the target; of another shape, a plan refuses it.
+        undecided = {key: OPEN for key in left if key in self.target and not self._is_refused(key)}
         wanted = changes | undecided
         ordered = {key: wanted[key] for key in self.decided.names.values() if key in wanted}
         written = rules_for(Task(ordered, [key for key in left if key not in undecided], self.target))
         evidence = [Evidence(line, 1, "the two share their storage in the target") for line in both]
         evidence += [self._evidence(rule, keys) for rule, keys in written.keys.items()]
         return [*map(Rule.parse, both), *written.rules], evidence
+
+    def _is_refused(self, key: str) -> bool:
+        """Tell whether a key keeps a name of the target that nothing else fills, and is of another shape."""
+        filled = key in self.pairs or key in self.tied or key in self.decided.landed
+        return not filled and not fits(self.search.source[key], self.target[key])
 
     def _after_given(self, rules: Sequence[Rule]) -> Rules:
         return Rules.parse(str(Rules([*self.decided.given.stages, Stage(rules)])))

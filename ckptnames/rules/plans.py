@@ -77,8 +77,8 @@ class Plan:
     decisions: tuple[Decision, ...]
     """One for each source key, in order."""
     mapping: Mapping[str, str]
-    """Target key to source key; of a target that is not known whole, every name. Where source keys collide, the first
-    has it."""
+    """Target key to the source key that fills it; of a target that is not known whole, every name. Where source keys
+    collide, the first has it."""
     problems: tuple[Problem, ...]
     allowed: tuple[Problem, ...] = ()
     """Problems that the caller accepted."""
@@ -289,4 +289,5 @@ class _Draft:
     def _of_target(self, mapping: dict[str, str]) -> dict[str, str]:
         if self.target is None or self.target.partial:
             return mapping
-        return {name: key for name, key in mapping.items() if name in self.target}
+        misfits = {problem.targets[0] for problem in self.blocking if problem.code == "shape-mismatch"}
+        return {name: key for name, key in mapping.items() if name in self.target and name not in misfits}

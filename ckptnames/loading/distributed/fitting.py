@@ -119,7 +119,7 @@ def _targets(found: Plan, code: str) -> list[str]:
 
 def _mismatch(found: Plan, name: str) -> ShapeMismatch:
     assert found.target is not None
-    has, wants = found.source[found.mapping[name]].shape, found.target[name].shape
+    has, wants = found.source[found.names[name]].shape, found.target[name].shape
     return ShapeMismatch(name, has or (), wants or ())
 
 

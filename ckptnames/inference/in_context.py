@@ -1,0 +1,87 @@
+"""What is inferred beside given lines: the rest is looked at alone, and held against the answer for everything.
+
+What given lines decide tells nothing any more of what stands around it, once it is left out. So a pair is taken where
+the whole says it too, or where the whole left it open, or had it otherwise, until a given line spoke of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ckptnames.inference.cautions import Caution, cautions
+from ckptnames.inference.matching.filling import Filling
+from ckptnames.inference.search import Decided, Search
+from ckptnames.inference.undecided import Ambiguity
+from ckptnames.manifest import Manifest, TensorInfo
+
+_SAID = "what the given lines leave"
+
+
+class InContext:
+    """A search among what given lines leave, in names that these lines made."""
+
+    source: Mapping[str, TensorInfo]
+    filled: Filling
+
+    def __init__(self, source: Manifest, target: Manifest, decided: Decided) -> None:
+        self._manifest, self._decided = source, decided
+        self._alone = Search(decided.source, decided.target)
+        self.source = decided.source
+        # What is decided keeps its own name here, with which it fits what stands around it.
+        own = set(decided.landed.values())
+        self._key_of = {key if key in own else name: key for key, name in decided.names.items()}
+        self._whole = Search({name: source[key] for name, key in self._key_of.items()}, dict(target.items()))
+        self._asked_sources: set[str] = set()
+        self._asked_targets: set[str] = set()
+        self._untouched = [each for each in self._whole.questions() if not self._is_touched(each)]
+        self.filled = Filling(*self._pairs(own))
+
+    def _is_touched(self, question: Ambiguity) -> bool:
+        """Tell whether a given line speaks of what is asked, and note what else is."""
+        landed = self._decided.landed
+        touched = any(name in landed for name in question.targets) or any(
+            name not in self._decided.origins or self._decided.origins[name] != self._key_of[name]
+            for name in question.sources
+        )
+        if touched:
+            self._note(question.sources, question.targets)
+        return touched
+
+    def _note(self, sources: Iterable[str], targets: Iterable[str]) -> None:
+        self._asked_sources.update(self._decided.names[self._key_of[name]] for name in sources)
+        self._asked_targets.update(targets)
+
+    def _pairs(self, own: set[str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        names, landed = self._decided.names, self._decided.landed
+        pairs: dict[str, str] = {}
+        why: dict[str, str] = {}
+        for name, found in self._whole.filled.pairs.items():
+            key = self._key_of[found]
+            if name in landed or key in own:
+                self._note([found], [name])
+            else:
+                pairs[name], why[name] = names[key], self._whole.filled.why[name]
+        used = set(pairs.values())
+        for name, found in self._alone.filled.pairs.items():
+            asked = name in self._asked_targets and found in self._asked_sources
+            if asked and name not in pairs and found not in used:
+                pairs[name], why[name] = found, self._alone.filled.why[name]
+        turned = {
+            name: names[self._key_of[found]]
+            for name, found in self._whole.filled.transposed.items()
+            if name not in landed and self._key_of[found] not in own
+        }
+        return pairs, why, turned
+
+    def questions(self) -> list[Ambiguity]:
+        """Ask what is still open, of what the given lines speak of and of the rest."""
+        left = [each for each in self._alone.questions() if self._asked_targets.issuperset(each.targets)]
+        seen = {each.lines for each in self._untouched}
+        asked = [*self._untouched, *(each for each in left if each.lines not in seen)]
+        return [each for each in asked if self.filled.pairs.keys().isdisjoint(each.targets)]
+
+    def cautions(self, target: Manifest) -> tuple[Caution, ...]:
+        """Warn of all pairs, of the given ones too, under the names of the source."""
+        origins = self._decided.origins
+        pairs = {**self._decided.pairs, **{name: origins[key] for name, key in self.filled.pairs.items()}}
+        return cautions({name: pairs[name] for name in target if name in pairs}, self._manifest, target)
