@@ -137,11 +137,15 @@ class UnacceptedCaution(UncheckedCaution):
 
 
 class UndecidedCopies(AmbiguousInference):
-    """Several copies in the source fit the model equally well; each is a rule that takes it, with its keys."""
+    """Several copies, in the source or in the model, fit the other side equally well."""
 
     def __init__(self, path: str, choices: Sequence[tuple[str, int]]) -> None:
         super().__init__(path, choices)
         self.help = f'name the one you want, as in: rules={self.choices[0][0]!r}, unexpected="ignore"'
+        if self.of_all is not None:
+            self.help = (
+                f'fill each of them: rules={self.of_all!r}; or one: rules={self.choices[0][0]!r}, missing="keep"'
+            )
         self.outcome = _UNTOUCHED
 
 

@@ -206,18 +206,35 @@ class PartialPrefix(PlanError):
 
 
 class AmbiguousInference(PlanError):
-    """Several copies in the source fit the target equally well; each is a rule that takes it, with its keys."""
+    """Several copies, in the source or in the target, fit the other side equally well.
+
+    Each of ``choices`` is a rule that takes or fills a copy, with its keys.
+    """
 
     code = "ambiguous-inference"
 
     def __init__(self, path: str, choices: Sequence[tuple[str, int]]) -> None:
         self.choices = tuple(choices)
+        one = f"--rule {in_shell(self.choices[0][0])}"
+        copies, fit = "copies in this checkpoint", "the target"
+        action = f"name the one you want, as in: {one} --drop-unexpected"
+        if self.of_all is not None:
+            copies, fit = "copies in the target", "this checkpoint"
+            action = f"fill the one you want, as in: {one}; or each of them: --rule {in_shell(self.of_all)}"
         super().__init__(
-            f"{len(self.choices)} copies in this checkpoint fit the target equally well",
+            f"{len(self.choices)} {copies} fit {fit} equally well",
             where=path,
             evidence=aligned([(rule, counted(n, "key")) for rule, n in self.choices], MAX_EVIDENCE),
-            help=f"name the one you want, as in: --rule {in_shell(self.choices[0][0])} --drop-unexpected",
+            help=action,
         )
+
+    @property
+    def of_all(self) -> str | None:
+        """The rule that fills all copies, where they are in the target."""
+        sides = [rule.split(" -> ") for rule, _ in self.choices]
+        if len({left for left, _ in sides}) > 1:
+            return None
+        return f"{sides[0][0]} -> {' & '.join(right for _, right in sides)}"
 
 
 class UndecidedKeys(AmbiguousInference):

@@ -120,6 +120,19 @@ def two_copies() -> None:
     ckptnames.load(backbone(3), "dino.pt")
 
 
+@raises(errors.UndecidedCopies)
+def two_copies_in_the_model() -> None:
+    """
+    error[ambiguous-inference]: 2 copies in the target fit this checkpoint equally well
+      --> vit.pt
+      ** -> net.**   6 keys
+      ** -> ema.**   6 keys
+      help: fill each of them: rules='** -> net.** & ema.**'; or one: rules='** -> net.**', missing="keep". Nothing was loaded
+    """
+    torch.save(backbone(3).state_dict(), "vit.pt")
+    ckptnames.load(nn.ModuleDict({"net": backbone(3), "ema": backbone(3)}), "vit.pt")
+
+
 @raises(errors.LossyCast)
 def packed_weights() -> None:
     """
@@ -173,7 +186,7 @@ def a_norm_in_the_model_only() -> None:
 def rows_that_may_stand_in_another_order() -> None:
     """
     error[unchecked-caution]: [rotary-layout] 2 keys: queries and keys of rotary attention: one side's names are those of Meta's or torchtune's code, which pairs neighbouring numbers of a head, the other's are not; where it pairs the two halves, the rows of each head have to be permuted
-      layers.0.self_attn.{k,q}_proj.weight
+      layers.0.self_attn.{q,k}_proj.weight
       help: where a rename is enough, say so: accept=['rotary-layout']. Nothing was loaded
     """
     ckptnames.load(

@@ -211,6 +211,20 @@ def two_copies() -> None:
 
 
 @raises(errors.AmbiguousInference)
+def two_copies_in_the_target() -> None:
+    """
+    error[ambiguous-inference]: 2 copies in the target fit this checkpoint equally well
+      --> vit.pt
+      ** -> net.**   2 keys
+      ** -> ema.**   2 keys
+      help: fill the one you want, as in: --rule '** -> net.**'; or each of them: --rule '** -> net.** & ema.**'. Nothing was written
+    """
+    save("vit.pt", "a.w", "b.w")
+    manifest("byol.json", **{f"{copy}.{key}.w": [2] for copy in ("net", "ema") for key in "ab"})
+    command("fix", "vit.pt", "--like", "byol.json", *OUT)
+
+
+@raises(errors.AmbiguousInference)
 def two_copies_in_memory() -> None:
     """
     error[ambiguous-inference]: 2 copies in this checkpoint fit the target equally well

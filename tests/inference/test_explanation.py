@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,6 +168,20 @@ def test_two_complete_copies_are_a_choice_not_a_guess() -> None:
     found = explain(both, plain)
     assert found.rules is None
     assert {choice.strip for choice in found.choices} == {"student", "teacher.module"}
+
+
+def test_two_complete_copies_in_the_target_are_a_choice_too() -> None:
+    plain = names(Net())
+    both = Manifest({f"{copy}.{key}": info for copy in ("student", "teacher") for key, info in plain.items()})
+    found = explain(plain, both)
+    assert found.rules is None
+    assert [(choice.rule, choice.n_keys) for choice in found.choices] == [
+        ("** -> student.**", len(plain)),
+        ("** -> teacher.**", len(plain)),
+    ]
+    # One module under two names is no second copy.
+    tied = replace(both, ties=tuple((f"student.{key}", f"teacher.{key}") for key in plain))
+    assert str(explain(plain, tied).rules).strip() == "** -> student.**"
 
 
 def test_a_rival_that_is_spelled_without_wrapper_segments_is_a_choice_too() -> None:

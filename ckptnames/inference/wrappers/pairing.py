@@ -43,7 +43,7 @@ IDENTITY = Hypothesis("", "", False)
 
 
 class Choice(NamedTuple):
-    """One of several copies in the source that fit the target equally well."""
+    """One of several copies, in the source or in the target, that fit what the other side has equally well."""
 
     strip: str
     add: str
@@ -103,18 +103,19 @@ def _sides(keys: Iterable[str]) -> tuple[_Side, _Side]:
 
 
 def pair(source: Manifest, target: Manifest) -> Pairing:
-    """Pair what wrappers and prefixes explain, and abstain where two copies in the source fit equally well.
+    """Pair what wrappers and prefixes explain, and abstain where two copies on a side fit equally well.
 
     >>> info = TensorInfo("F32", (2,), 8)
     >>> pair(Manifest({"module.fc.bias": info}), Manifest({"fc.bias": info})).pairs
     {'fc.bias': 'module.fc.bias'}
     """
     pairs: dict[str, str] = {}
+    ties = {name: group[0] for group in target.ties for name in group}
     for round_ in range(_MAX_ROUNDS):
         used = set(pairs.values())
         free_source = {key: info for key, info in source.items() if key not in used} if pairs else source.tensors
         free_target = {key: info for key, info in target.items() if key not in pairs} if pairs else target.tensors
-        best, rivals = _best(free_source, free_target, first=round_ == 0)
+        best, rivals = _best(free_source, free_target, ties, first=round_ == 0)
         if rivals and round_ == 0:
             return Pairing({}, rivals)
         if not best or rivals:
@@ -124,7 +125,7 @@ def pair(source: Manifest, target: Manifest) -> Pairing:
 
 
 def _best(
-    source: Mapping[str, TensorInfo], target: Mapping[str, TensorInfo], *, first: bool
+    source: Mapping[str, TensorInfo], target: Mapping[str, TensorInfo], ties: Mapping[str, str], *, first: bool
 ) -> tuple[dict[str, str], tuple[Choice, ...]]:
     if not source or not target:
         return {}, ()
@@ -151,7 +152,7 @@ def _best(
         return {}, ()
     if winner.is_identity or len(results[IDENTITY]) == len(pairs):
         return results[IDENTITY], ()
-    rivals = [g for g in ranked[1:] if _is_rival(results[g], pairs)]
+    rivals = [g for g in ranked[1:] if _is_rival(results[g], pairs, ties)]
     if rivals:
         return {}, _choices([winner, *rivals], results)
     return pairs, ()
@@ -230,18 +231,24 @@ def _convincing(
     return deep and (whole or 2 * len(pairs) >= min(len(source), len(target)))
 
 
-def _is_rival(other: Mapping[str, str], best: Mapping[str, str]) -> bool:
+def _is_rival(other: Mapping[str, str], best: Mapping[str, str], ties: Mapping[str, str]) -> bool:
+    """Tell whether a reading fills nearly as much, from other tensors or in other places that are not tied to these."""
     if len(other) < _ALMOST * len(best):
         return False
-    disputed = sum(1 for key, found in other.items() if best.get(key, found) != found)
+    places = {key: ties.get(name, name) for name, key in best.items()}
+    disputed = sum(
+        1
+        for name, key in other.items()
+        if best.get(name, key) != key or places.get(key, ties.get(name, name)) != ties.get(name, name)
+    )
     return 2 * disputed >= len(other)
 
 
 def _choices(guesses: Sequence[Hypothesis], results: Mapping[Hypothesis, Mapping[str, str]]) -> tuple[Choice, ...]:
-    """Keep one reading for each set of sources: with and without wrapper segments often say the same."""
-    seen: dict[frozenset[str], Hypothesis] = {}
+    """Keep one reading for each set of pairs: with and without wrapper segments often say the same."""
+    seen: dict[frozenset[tuple[str, str]], Hypothesis] = {}
     for guess in guesses:
-        seen.setdefault(frozenset(list(results[guess].values())[:50]), guess)
+        seen.setdefault(frozenset(list(results[guess].items())[:50]), guess)
     spelled = ((_with_wrappers(guess, results[guess]), len(results[guess])) for guess in seen.values())
     return tuple(Choice(guess.strip, guess.add, n_keys) for guess, n_keys in spelled)
 
