@@ -254,6 +254,7 @@ def _after(rules: Rules, plain: Diff) -> Diff:
     left_open = {key: info for key, info in plain.source.items() if any(fate.is_open for fate in rules.fates(key))}
     others = {key: info for key, info in plain.source.items() if key not in left_open}
     after = compare(renamed(replace(plain.source, tensors=others), rules), plain.target)
+    after = _with(after, source=replace(after.source, tensors={**left_open, **after.source.tensors}))
     if plain.target.partial:
         return after
     carried = [key for key in left_open if is_droppable(key, plain.source[key], plain.source)]
