@@ -12,7 +12,7 @@ from ckptnames.manifest import TensorInfo
 from ckptnames.values.payload import Payload
 
 _LOOK_BYTES = 1 << 16
-"""So much of a tensor tells most of them apart."""
+"""So much of a tensor tells most of them apart; it does not tell that two are the same."""
 
 Progress = Callable[[int, int], None]
 Tensors = Mapping[str, TensorInfo]
@@ -38,17 +38,20 @@ def alike(
     target_tensors: Tensors,
     progress: Progress | None = None,
 ) -> list[Alike]:
-    """Group the tensors of both sides that hold the same. The beginning of a tensor decides where it is like no other.
+    """Group the tensors of both sides that hold the same.
 
-    What several tensors of a side have in common is read whole. Raises ``cannot-read`` and ``source-changed``.
+    Tensors whose beginnings are unlike are not read further. Raises ``cannot-read`` and ``source-changed``.
     """
     sides = (_Side(source, source_tensors), _Side(target, target_tensors))
     ours, theirs = ([key for key, info in side.tensors.items() if side.payload.holds(info)] for side in sides)
     groups = list(_split((ours, theirs), sides, _facts).values())
     groups = [both for keys in groups for both in _split(keys, sides, _beginning).values()]
-    alone = [keys for keys in groups if max(map(len, keys)) == 1]
-    shared = [keys for keys in groups if max(map(len, keys)) > 1]
-    total = sum(sides[n].tensors[key].nbytes or 0 for keys in shared for n in (0, 1) for key in keys[n])
+    seen: list[_Keys] = []
+    unsure: list[_Keys] = []
+    for keys in groups:
+        is_seen = max(map(len, keys)) == 1 and _is_short(source_tensors[keys[0][0]])
+        (seen if is_seen else unsure).append(keys)
+    total = sum(sides[n].tensors[key].nbytes or 0 for keys in unsure for n in (0, 1) for key in keys[n])
     done = 0
 
     def whole(side: _Side, key: str) -> tuple[bytes, bool]:
@@ -59,10 +62,11 @@ def alike(
             progress(done, total)
         return found
 
-    found = [Alike(tuple(ours), tuple(theirs), False) for ours, theirs in alone]
-    for keys in shared:
+    found = [Alike(tuple(ours), tuple(theirs), False) for ours, theirs in seen]
+    for keys in unsure:
+        is_alone = max(map(len, keys)) == 1
         for (_, is_constant), (ours, theirs) in _split(keys, sides, whole).items():
-            found.append(Alike(tuple(ours), tuple(theirs), is_constant))
+            found.append(Alike(tuple(ours), tuple(theirs), is_constant and not is_alone))
     return found
 
 
@@ -77,6 +81,11 @@ def _split(keys: _Keys, sides: Sequence[_Side], mark: Callable[[_Side, str], _Ma
         for key in keys[n]:
             found[mark(sides[n], key)][n].append(key)
     return {marked: both for marked, both in found.items() if both[0] and both[1]}
+
+
+def _is_short(info: TensorInfo) -> bool:
+    """Tell whether the beginning is all there is."""
+    return info.nbytes is not None and info.nbytes <= _LOOK_BYTES
 
 
 def _facts(side: _Side, key: str) -> tuple[object, ...]:

@@ -188,3 +188,13 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     args = ["fix", "theirs.pt", "--rules", "names.rules", "--like", "ours.safetensors", "-o", "fixed.pt"]
     assert CliRunner().invoke(cli, args).exit_code == 0
     assert CliRunner().invoke(cli, ["diff", "fixed.pt", "ours.safetensors", "--values"]).exit_code == 0
+
+
+def test_tensors_that_differ_after_a_like_beginning_are_not_the_same(tmp_path: Path) -> None:
+    first, other = torch.rand(300, 100), torch.rand(50, 7)
+    tuned = first.clone()
+    tuned[-1, -1] += 1
+    source = saved(tmp_path / "a.pt", {"embed.weight": first, "out.weight": other})
+    target = saved(tmp_path / "b.pt", {"tokens.weight": tuned, "head.weight": other})
+    found = ckptnames.infer(source, target, by_value=True)
+    assert found.mapping == {"head.weight": "out.weight"}
