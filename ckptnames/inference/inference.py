@@ -85,8 +85,7 @@ def inferred(source: Manifest, target: Manifest, given: Rules | None = None) -> 
     decided = Decided(source, target, None if given is None else narrowed(given, source))
     flat = unflattened(Manifest(decided.source), Manifest(decided.target))
     if flat is None and decided.landed:
-        found = Answer(source, target, decided, InContext(source, target, decided)).inference()
-        return replace(found, given=decided.given.name)
+        return Answer(source, target, decided, InContext(source, target, decided)).inference()
     search = Search(decided.source, decided.target, () if flat is None else flat.names)
     plain = Answer(source, target, decided, search)
     return plain.inference() if flat is None else _with_dots(plain, flat)
@@ -135,12 +134,12 @@ def _with_dots(plain: Answer, flat: Flattened) -> Inference:
     """
     source, target, decided = plain.source, plain.target, plain.decided
     rivals = rivals_of(flat, plain.pairs)
-    if rivals and is_beside_the_point(flat, rivals, len(plain.pairs)):
+    if rivals and is_beside_the_point(flat, rivals, plain.pairs):
         return plain.inference()
     if rivals:
         search = Search(decided.source, decided.target, withheld={*rivals.values(), *flat.names})
         return Answer(source, target, decided, search, [between_flattened(flat, rivals)]).inference()
-    given = Rules([*decided.given.stages, *flat.rules.stages, *flat.placed.stages])
+    given = Rules([*decided.given.stages, *flat.rules.stages, *flat.placed.stages], decided.given.name)
     dotted = Decided(source, target, given)
     return replace(
         Answer(source, target, dotted, Search(dotted.source, dotted.target)).inference(),
@@ -199,6 +198,7 @@ class Answer:
             cautions=self.search.cautions(self.target),
             **left,
             transposed=self._original(self.search.filled.transposed),
+            given=self.decided.given.name,
             complete=not ambiguous
             and all(is_droppable(name, self.target[name], self.target) for name in left["unfilled_target"]),
         )

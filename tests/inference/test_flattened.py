@@ -17,6 +17,7 @@ import ckptnames
 from ckptnames.cli.main import cli
 from ckptnames.inference.wrappers.flattened import unflattened
 from ckptnames.manifest import Manifest, TensorInfo
+from tests.inference.making import infer_shapes
 
 
 class Block(nn.Module):
@@ -190,6 +191,20 @@ def test_a_live_copy_under_the_same_module_is_a_choice() -> None:
     first, second = (ckptnames.infer(source, target, given=line) for line in question.lines)
     assert set(first.mapping.values()) == {key for key in source if key.startswith("net.ema_")}
     assert set(second.mapping.values()) == {f"net.{name}" for name in target}
+
+
+def test_what_stands_beside_both_copies_makes_neither_of_them_more_likely() -> None:
+    names = ["blocks.0.0.weight", "blocks.1.0.weight", "blocks.1.1.weight", "out.0.weight", "out.0.bias"]
+    live = {f"model.diffusion.{name}": (n + 2, n + 3) for n, name in enumerate(names)}
+    averaged = {f"model_ema.diffusion{name.replace('.', '')}": (n + 2, n + 3) for n, name in enumerate(names)}
+    beside = {f"first_stage.{n}.weight": (n + 20, 3) for n in range(9)}
+    source = {**live, **averaged, **beside}
+    target = {f"unet.{name}": (n + 2, n + 3) for n, name in enumerate(names)}
+    target |= {f"vae.{n}.weight": (n + 20, 3) for n in range(9)}
+    found = infer_shapes(source, target)
+    (question,) = found.ambiguous
+    assert set(question.targets) == {f"unet.{name}" for name in names}
+    assert set(found.mapping) == {f"vae.{n}.weight" for n in range(9)}
 
 
 def manifest(*keys: str, shape: tuple[int, ...] = (2,)) -> Manifest:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ckptnames.inference.wrappers.pairing import fits
 from ckptnames.inference.wrappers.respelling import Spelling, respelled
+from ckptnames.keys import common_prefix, has_prefix
 from ckptnames.manifest import Manifest
 from ckptnames.rules import Rules
 from ckptnames.rules.pattern import quoted
@@ -138,12 +139,14 @@ def rivals_of(flat: Flattened, mapping: Mapping[str, str]) -> dict[str, str]:
     return others if 2 * len(others) >= len(flat.names) else {}
 
 
-def is_beside_the_point(flat: Flattened, rivals: Mapping[str, str], n_filled: int) -> bool:
+def is_beside_the_point(flat: Flattened, rivals: Mapping[str, str], mapping: Mapping[str, str]) -> bool:
     """Tell whether the other copy is what is meant.
 
     It is where it is called as in the target, or where the flattened copy, which often lacks the buffers of its layers,
-    would fill far less.
+    would fill far less than all of the other. What else the mapping fills does not count.
     """
+    theirs, ours = common_prefix(rivals), common_prefix(rivals.values())
+    n_filled = sum(has_prefix(name, theirs) and has_prefix(key, ours) for name, key in mapping.items())
     return len(flat.names) < _NEARLY_ALL * n_filled or all(key == name for name, key in rivals.items())
 
 
