@@ -84,13 +84,16 @@ def meaning(path: str) -> Mapping[str, frozenset[str]]:
     frozenset({'query'})
     """
     found = words(path)
+    # A number that is a segment of its own counts members of a list: `layer.1` is no layer called `layer1`.
+    indices = _indices(path)
     said: dict[str, set[str]] = {}
     at = 0
     while at < len(found):
         for length in range(min(_LONGEST, len(found) - at), 0, -1):
-            for aspect, value in _MEANINGS.get(found[at : at + length], ()):
-                said.setdefault(aspect, set()).add(value)
-            if found[at : at + length] in _MEANINGS:
+            phrase = found[at : at + length]
+            if phrase in _MEANINGS and (length == 1 or indices.isdisjoint(range(at, at + length))):
+                for aspect, value in _MEANINGS[phrase]:
+                    said.setdefault(aspect, set()).add(value)
                 at += length - 1
                 break
         at += 1
@@ -101,6 +104,17 @@ def meaning(path: str) -> Mapping[str, frozenset[str]]:
     if "place" not in said and numbers and not any(map(int, numbers)) and not content(path):
         said["place"] = {"first"}
     return {aspect: frozenset(values) for aspect, values in said.items() if values}
+
+
+def _indices(path: str) -> set[int]:
+    """Give the places among the words of a name where a segment is a number alone."""
+    found: set[int] = set()
+    at = 0
+    for segment in _CUT.split(path):
+        if segment.isdigit():
+            found.add(at)
+        at += len(_WORD.findall(segment))
+    return found
 
 
 def _in_context(said: dict[str, set[str]], path: Sequence[str]) -> None:
@@ -226,6 +240,8 @@ def _rating(
     silence: float,
 ) -> float:
     """Rate what two names say; ``silence`` is the share of common words where neither has any."""
+    if _is_opposed(ours, theirs) or _is_opposed(theirs, ours):
+        return OBJECTION
     score = 0.0
     guessed = {*ours.get(_GUESS, ()), *theirs.get(_GUESS, ())}
     for aspect in (ours.keys() | theirs.keys()) - {_GUESS}:
@@ -250,6 +266,17 @@ def _rating(
     if _is_bare(ours, spoken, theirs) or _is_bare(theirs, written, ours):
         return min(score, 0.0)
     return score + max(0.0, fuzz.ratio(" ".join(spoken), " ".join(written)) - 50) / 200
+
+
+def _is_opposed(said: Mapping[str, frozenset[str]], heard: Mapping[str, frozenset[str]]) -> bool:
+    """Tell whether one is a projection in an attention, and the other a layer of a feed-forward block."""
+    return (
+        "attention" in said.get("sort", ())
+        and "mlp" in heard.get("sort", ())
+        and "projection" in said
+        and "feed-forward" in heard
+        and said.get("sort", frozenset()).isdisjoint(heard.get("sort", frozenset()))
+    )
 
 
 def _is_bare(said: Mapping[str, frozenset[str]], spoken: Sequence[str], other: Mapping[str, frozenset[str]]) -> bool:
