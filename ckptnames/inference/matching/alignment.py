@@ -15,6 +15,7 @@ from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Fou
 from ckptnames.inference.matching.columns import are_layers, columns_below, modules_below, part_of
 from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
 from ckptnames.inference.matching.counting import by_shapes, n_doubles, n_units, n_weights
+from ckptnames.inference.matching.entered import Entered, Pairs
 from ckptnames.inference.matching.groups import (
     Form,
     Group,
@@ -29,7 +30,7 @@ from ckptnames.inference.matching.groups import (
 )
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.reversed_lists import may_be_reversed
-from ckptnames.inference.matching.rivals import counted_among, counts_differently, nearest_rivals
+from ckptnames.inference.matching.rivals import counted_among, counts_differently, nearest_rivals, told_by_number
 from ckptnames.inference.matching.surroundings import home, is_before, is_beside_blocks, is_counted_alike, is_in_block
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
@@ -62,9 +63,6 @@ class Open(NamedTuple):
 
     sources: tuple[tuple[Unit, ...], ...]
     targets: tuple[tuple[Unit, ...], ...]
-
-
-Pairs = Sequence[tuple[Node, Node]]
 
 
 class _Visit(NamedTuple):
@@ -187,12 +185,16 @@ class Alignment:
 
     def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
         tried: set[tuple[str, str, int]] = set()
+        entered = Entered()
         while True:
             found = candidates(columns_below(sources), columns_below(targets))
             choice = Choice([c for c in found if _key(c) not in tried], self._likeness)
             n_before = len(tried)
             while (chosen := choice.next()) is not None:
                 tried.add(_key(chosen))
+                if entered.denies(chosen.pairs):
+                    continue
+                entered.note(chosen.pairs)
                 is_exact = chosen.trust > ALIKE and all_known(unit for _, block in chosen.pairs for unit in block.units)
                 self._align(chosen.pairs, is_exact)
             if len(tried) == n_before:
@@ -346,7 +348,8 @@ class Alignment:
         is_inside = sources[0].parent is not None
         places = [norm_places(side, side if is_inside else (), names.is_sandwich) for side in names]
         numbers = counted_among(names.source), counted_among(names.target)
-        scores = {}
+        scores: dict[tuple[str, str], float] = {}
+        left_open: list[tuple[str, str]] = []
         for one in ours:
             for other in theirs:
                 # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
@@ -359,6 +362,7 @@ class Alignment:
                 is_inner = is_inside or any(is_in_block(next(group.all).node) for group in (one, other))
                 is_untold = names.is_sandwich or (is_inner and not (place and wanted))
                 if not is_new and (is_named or (is_norm(other.name) and is_untold)):
+                    left_open.append((one.name, other.name))
                     continue
                 score = (self._likeness if is_new else likeness)(one.name, other.name)
                 if place and wanted:
@@ -367,6 +371,9 @@ class Alignment:
                     is_same = numbers[0].get(one.name) == numbers[1].get(other.name)
                     scores[one.name, other.name] = score + is_same * _SAME_NUMBER
         by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
+        # What was left open may be meant where no more than a number tells it from what is looked at now.
+        for pair in told_by_number(scores, left_open):
+            del scores[pair]
         nearest = nearest_rivals(scores)
         for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
             if nearest[source, target] <= score - MARGIN:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ckptnames.inference.matching.units import numbers_in, template_of
 from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, is_counted_in
@@ -39,6 +39,22 @@ def nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, s
             best = max(best, highest if highest > score or row.count(highest) > 1 else _second(row))
         found[pair] = best
     return found
+
+
+def told_by_number(pairs: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Give the pairs of which one name is in a pair of the others too, with one that differs in its numbers only.
+
+    >>> told_by_number([("0.norm", "1.bn"), ("fc", "head")], [("0.norm", "0.bn")])
+    [('0.norm', '1.bn')]
+    """
+
+    def sides(pair: tuple[str, str]) -> Iterator[tuple[str, ...]]:
+        source, target = pair
+        yield source, template_of(target)
+        yield template_of(source), "", target
+
+    known = {side for pair in others for side in sides(pair)}
+    return [pair for pair in pairs if not known.isdisjoint(sides(pair))]
 
 
 def _second(row: Sequence[float]) -> float:
