@@ -86,6 +86,7 @@ class Alignment:
         self._held: set[Unit] = set()
         self._known = Known()
         self._twins = Twins()
+        self._entered = Entered()
         self._units_of = [by_shapes(source), by_shapes(target)]
 
     def run(self) -> None:
@@ -185,16 +186,15 @@ class Alignment:
 
     def _blocks(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
         tried: set[tuple[str, str, int]] = set()
-        entered = Entered()
         while True:
             found = candidates(columns_below(sources), columns_below(targets))
             choice = Choice([c for c in found if _key(c) not in tried], self._likeness)
             n_before = len(tried)
             while (chosen := choice.next()) is not None:
                 tried.add(_key(chosen))
-                if entered.denies(chosen.pairs):
+                if self._entered.denies(chosen.pairs):
                     continue
-                entered.note(chosen.pairs)
+                self._entered.note(chosen.pairs)
                 is_exact = chosen.trust > ALIKE and all_known(unit for _, block in chosen.pairs for unit in block.units)
                 self._align(chosen.pairs, is_exact)
             if len(tried) == n_before:

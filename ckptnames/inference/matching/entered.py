@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ckptnames.inference.matching.units import Node
 
@@ -17,13 +17,20 @@ class Entered:
 
     def note(self, pairs: Pairs) -> None:
         """Note that the search goes into pairs of blocks."""
-        self._partners.update(node for a, b in pairs for node in ((a, b), (b, a)))
+        for a, b in _outermost(pairs):
+            self._partners[a], self._partners[b] = b, a
 
     def denies(self, pairs: Pairs) -> bool:
-        """Tell whether a block of these went with another one before; one that holds it, or that it holds, is none."""
-        return any(self._has_other(a, b) or self._has_other(b, a) for a, b in pairs)
+        """Tell whether a block of these went with another one before."""
+        return any(self._partners.get(a, b) is not b or self._partners.get(b, a) is not a for a, b in _outermost(pairs))
 
-    def _has_other(self, node: Node, other: Node) -> bool:
-        partner = self._partners.get(node, other)
-        depth = min(partner.depth, other.depth)
-        return partner.path[:depth] != other.path[:depth]
+
+def _outermost(pairs: Pairs) -> Iterator[tuple[Node, Node]]:
+    """Give for each module the outermost one that holds nothing besides: levels that add nothing are one block."""
+    return ((_filled_by(a), _filled_by(b)) for a, b in pairs)
+
+
+def _filled_by(node: Node) -> Node:
+    while node.parent is not None and len(node.parent.units) == len(node.units):
+        node = node.parent
+    return node
