@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ckptnames.cli import exits
-from ckptnames.cli.operands import open_operand
+from ckptnames.cli.operands import open_operand, static_option
 from ckptnames.cli.progress import progress_bar
 from ckptnames.cli.screen import out, out_json, paint, talk, width
 from ckptnames.errors import CannotWrite, OutputExists
@@ -30,6 +30,7 @@ from ckptnames.wording import shown
 )
 @click.option("--given", metavar="FILE", help="Rules that are right already, or recipe:NAME; the rest is found.")
 @click.option("--by-value", is_flag=True, help="Both files hold the same weights: pair what holds the same.")
+@static_option
 @click.option("--recipes", "lists_recipes", is_flag=True, help="List the recipes instead; no operands then.")
 @click.option("--force", is_flag=True, help="Overwrite an existing FILE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -41,6 +42,7 @@ def command(
     output: str | None,
     given: str | None,
     by_value: bool,
+    static: bool,
     lists_recipes: bool,
     force: bool,
     as_json: bool,
@@ -64,7 +66,7 @@ def command(
     decided = None if given is None else Rules.load(given)
     if output is not None and output != given and not force and Path(output).exists():
         raise OutputExists(output, free_name(Path(output)))
-    ours, theirs = open_operand(source), open_operand(target)
+    ours, theirs = open_operand(source, static), open_operand(target, static)
     wanted = theirs.checkpoint.manifest(theirs.container)
     manifest = chosen(*ours, wanted)
     found = _by_value(ours, theirs, manifest, wanted, decided) if by_value else inferred(manifest, wanted, decided)
@@ -73,7 +75,7 @@ def command(
     if as_json:
         out_json(inference_json(found))
     else:
-        out(inference_text(found, width=width(), paint=paint()))
+        out(inference_text(found, given=given or "", written=output or "", width=width(), paint=paint()))
     if output is not None:
         talk(f"wrote {shown(output)}")
     return exits.DONE if found.complete else exits.INCOMPLETE

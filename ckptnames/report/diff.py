@@ -115,7 +115,7 @@ def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
         n = len(diff.choices)
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
-        yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c)) for c in diff.choices])
+        yield from columns([(f"  {_copy(c)}", counted(c.n_keys, "key"), _kind(c)) for c in diff.choices])
     for cause in diff.causes:
         yield from (paint("bold", line) for line in _in_lines(cause_text(cause), width))
     if diff.evidence:
@@ -161,6 +161,10 @@ def _in_lines(cause: str, width: int) -> Iterator[str]:
         yield cause
     else:
         yield from (what, f"  ({who}")
+
+
+def _copy(choice: Choice) -> str:
+    return f"{shown(choice.strip)}." if choice.strip else "(as it stands)"
 
 
 def _kind(choice: Choice) -> str:
@@ -311,7 +315,7 @@ def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
     for each in diff.ambiguous:
         yield {"code": each.code, "targets": list(each.targets), "message": each.message}
     if diff.choices:
-        copies = either([f"{choice.strip}." for choice in diff.choices], "and")
+        copies = either([_copy(choice) for choice in diff.choices], "and")
         message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"
         yield {"code": "ambiguous-inference", "targets": [], "message": message}
     for side, manifest in (("source", diff.source), ("target", diff.target)):

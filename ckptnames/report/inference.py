@@ -12,31 +12,38 @@ from ckptnames.inference.cautions import Caution
 from ckptnames.inference.inference import Evidence, Inference
 from ckptnames.inference.undecided import Ambiguity
 from ckptnames.manifest import Manifest
-from ckptnames.report.remedy import UNWRITTEN
+from ckptnames.report.following import next_lines, reshaped_keys
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.recipes import PREFIX, Recipe
-from ckptnames.wording import counted, path_in_shell, shape_text, shown
+from ckptnames.rules.rule import OPEN
+from ckptnames.wording import counted, shape_text, shown
 
 _MOST_LISTED = 6
 """Patterns listed of one kind, and lines that would decide one question."""
 
 
-def inference_text(inference: Inference, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
-    """Say on one screen which rules lead from source to target, why, what must be checked, and what is open."""
+def inference_text(
+    inference: Inference, *, given: str = "", written: str = "", width: int = WIDTH, paint: Paint = PLAIN
+) -> str:
+    """Say on one screen which rules lead from source to target, why, what must be checked, and what is open.
+
+    ``given`` is where the decided lines came from, ``written`` the file that the rules went to.
+    """
     source, target = inference.source, inference.target
-    blocks = [
+    blocks: list[Iterable[str]] = [
         [f"source  {_described(source)}", f"target  {_described(target)}"],
         [
             paint("bold", _headline(inference)),
             *_flattened(inference),
-            *rule_lines(inference.evidence, width, reasons=True),
+            *rule_lines(_deciding(inference), width, reasons=True),
         ],
         *caution_blocks(inference.cautions, width, paint),
         *open_blocks(inference.ambiguous, width, paint),
         *_left(inference, width),
-        _next(inference, paint),
+        next_lines(inference, given, written, paint),
     ]
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
 
 
 def _described(manifest: Manifest) -> str:
@@ -44,16 +51,22 @@ def _described(manifest: Manifest) -> str:
     return f"{shown(manifest.name) or '(in memory)'}{container}  {counted(len(manifest), 'key')}"
 
 
+def _deciding(inference: Inference) -> list[Evidence]:
+    """Leave out the lines that only say that a key is open."""
+    return [each for each in inference.evidence if not each.rule.endswith(f" -> {OPEN}")]
+
+
 def _headline(inference: Inference) -> str:
     n, n_all = len(inference.mapping), len(inference.target)
     filled = f"{n:,} of {counted(n_all, 'target key')} {'is' if n == 1 else 'are'} filled"
-    if not inference.evidence and inference.flattened:
+    rules = _deciding(inference)
+    if rules:
+        return f"{counted(len(rules), 'rule')}, and {filled}:"
+    if inference.flattened:
         return f"{filled[:1].upper()}{filled[1:]}:"
-    if not inference.evidence and len(inference.rules):
+    if len(inference.rules) > len(inference.evidence):
         return f"Under the given rules, {filled}."
-    if not inference.evidence:
-        return f"No rule is needed: {filled}." if n else f"Nothing is decided: {filled}."
-    return f"{counted(len(inference.evidence), 'rule')}, and {filled}:"
+    return f"No rule is needed: {filled}." if n else f"Nothing is decided: {filled}."
 
 
 def _flattened(inference: Inference) -> Iterator[str]:
@@ -108,24 +121,23 @@ def open_blocks(ambiguous: Sequence[Ambiguity], width: int, paint: Paint) -> Ite
         ]
 
 
-def _deciding(lines: Sequence[str], paint: Paint) -> Iterator[str]:
-    if lines:
-        yield "one of these lines decides:" if len(lines) > 1 else "this line would decide:"
-        yield from (f"  {paint('cyan', shown(line))}" for line in lines[:_MOST_LISTED])
-
-
 def _left(inference: Inference, width: int) -> Iterator[list[str]]:
     asked = {key for each in inference.ambiguous for key in each.targets}
     offered = {key for each in inference.ambiguous for key in each.sources}
     source, target = inference.source, inference.target
+    reshaped = reshaped_keys(inference)
+    if reshaped:
+        rows = [(key, f"{_shape(source, key)}, {_shape(target, key)}") for key in reshaped]
+        yield [f"another shape (source, target): {counted(len(reshaped), 'key')}", *_folded(rows, width)]
     sides = (
-        ("not filled", target, [key for key in inference.unfilled_target if key not in asked]),
-        ("not used", source, [key for key in inference.unused_source if key not in offered]),
+        ("not filled", target, [key for key in inference.unfilled_target if key not in {*asked, *reshaped}]),
+        ("not used", source, [key for key in inference.unused_source if key not in {*offered, *reshaped}]),
     )
     for title, manifest, keys in sides:
         weights = [key for key in keys if not is_droppable(key, manifest[key], manifest)]
         if weights:
-            yield [f"{title}: {counted(len(weights), 'key')}", *_patterns(weights, width, manifest)]
+            rows = [(key, _shape(manifest, key)) for key in weights]
+            yield [f"{title}: {counted(len(weights), 'key')}", *_folded(rows, width)]
         if len(keys) > len(weights) and manifest is target:
             yield [f"{counted(len(keys) - len(weights), 'buffer')} without weights {title}."]
     turned = [key for key in inference.transposed if key in inference.unfilled_target]
@@ -133,8 +145,12 @@ def _left(inference: Inference, width: int) -> Iterator[list[str]]:
         yield [f"of these, {counted(len(turned), 'key')} would need a transposed tensor, which no rename gives."]
 
 
-def _patterns(keys: Iterable[str], width: int, manifest: Manifest | None = None) -> Iterator[str]:
-    groups = fold((key, "" if manifest is None else _shape(manifest, key)) for key in keys)
+def _patterns(keys: Iterable[str], width: int) -> Iterator[str]:
+    return _folded(((key, "") for key in keys), width)
+
+
+def _folded(items: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
+    groups = fold(items)
     rows = [(f"  {shown(g.pattern)}", g.label, f"×{g.n_keys}" if g.n_keys > 1 else "") for g in groups[:_MOST_LISTED]]
     yield from columns(rows, width=width)
     if len(groups) > _MOST_LISTED:
@@ -143,24 +159,6 @@ def _patterns(keys: Iterable[str], width: int, manifest: Manifest | None = None)
 
 def _shape(manifest: Manifest, key: str) -> str:
     return "" if manifest[key].shape is None else shape_text(manifest[key].shape)
-
-
-def _next(inference: Inference, paint: Paint) -> list[str]:
-    """Give the command that carries on from here."""
-    source, target = inference.source.name, inference.target.name
-    if not (source and target and inference.evidence):
-        return []
-    operands = f"{path_in_shell(source)} {path_in_shell(target)}"
-    if not inference.complete or inference.by_value or inference.source.format in UNWRITTEN:
-        said = "Write them to a file" + ("" if inference.complete else ", decide what is open, and go on from there")
-        how = "--by-value " * inference.by_value
-        return [f"{said}:", f"  {paint('cyan', f'ckptnames infer {how}{operands} -o names.rules')}"]
-    accept = "".join(f" --accept {caution.code}" for caution in inference.cautions)
-    said = "Once that is checked:" if accept else "Apply them:"
-    return [
-        said,
-        f"  {paint('cyan', f'ckptnames fix {path_in_shell(source)} --like {path_in_shell(target)}{accept} -o OUT')}",
-    ]
 
 
 def recipes_text(recipes: Sequence[Recipe], *, width: int = WIDTH) -> str:
@@ -210,6 +208,7 @@ def _file_lines(inference: Inference) -> Iterator[str]:
         )
         yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
     remarks = {each.rule: f"{counted(each.n_keys, 'key')}{f': {each.why}' if each.why else ''}" for each in evidence}
+    remarks |= {rule: _why_open(rule, inference) for rule in remarks if rule.endswith(f" -> {OPEN}")}
     if inference.flattened is not None:
         flat = inference.flattened
         remarks[str(next(iter(flat.rules)))] = f"{counted(len(flat.names), 'key')}: {flat.words}"
@@ -227,6 +226,15 @@ def _file_lines(inference: Inference) -> Iterator[str]:
         if keys:
             yield from ("", f"# {title}: {counted(len(keys), 'key')}")
             yield from (f"#   {shown(group.pattern)}" for group in fold((key, "") for key in keys))
+
+
+def _why_open(line: str, inference: Inference) -> str:
+    """Say why keys whose names the target has are not taken for the target's, and which line leaves them out."""
+    pattern = line.removesuffix(f" -> {OPEN}")
+    matched = Pattern.parse(pattern)
+    keys = [key for key in inference.source if matched.match(key) is not None]
+    how = "in another shape" if {*keys} <= {*reshaped_keys(inference)} else "but nothing says that they are the same"
+    return f"{counted(len(keys), 'key')} that the target has, {how}; to leave them out: {pattern} -> !drop"
 
 
 def _question(ambiguity: Ambiguity) -> Iterator[str]:

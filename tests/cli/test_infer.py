@@ -65,7 +65,7 @@ def test_the_whole_screen(run: Run) -> None:
         "  model.layers.{0-2}.self_attn.{q,k}_proj.weight  ×6\n"
         "\n"
         "Once that is checked:\n"
-        "  ckptnames fix meta.pth --like hf.pt --accept rotary-layout -o OUT\n"
+        "  ckptnames fix meta.pth --like hf.pt --accept rotary-layout -o meta.fixed.pth\n"
     )
 
 
