@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
@@ -13,11 +14,14 @@ from ckptnames.formats.checkpoint import described
 from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest
+from ckptnames.report import commands
 from ckptnames.report.inference import caution_blocks, open_blocks, rule_lines
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.rules.rule import OPEN
+from ckptnames.rules.ruleset import Rules
 from ckptnames.values.comparing import ValueDiff
-from ckptnames.wording import counted, either, not_run, shape_text, shown
+from ckptnames.wording import counted, either, not_run, path_in_shell, shape_text, shown
 
 _MOST_CHANGES = 6
 _MOST_LINES = 12
@@ -279,6 +283,24 @@ def _amount(difference: float | None) -> str:
     if difference is None:
         return "other bytes"
     return "not a number on one side" if math.isnan(difference) else f"{difference:.3g}"
+
+
+def unwritten_text(diff: Diff, path: Path) -> str:
+    """Say why the rules of a diff are no history of names that could be written, and what to do; empty where they are.
+
+    A history holds only what is decided: it is applied to every older file, by whoever loads one.
+    """
+    nothing = f"Nothing was written to {path_in_shell(path)}"
+    lines = [rule for stage in (diff.rules or Rules()).stages for rule in stage.rules]
+    asked = {key for each in diff.ambiguous for key in each.targets or each.sources}
+    if diff.choices:
+        return f"{nothing}: {len(diff.choices)} copies fit equally well, and which is wanted has to be decided first."
+    if asked or any(rule.action == OPEN for rule in lines):
+        what = f"{counted(len(asked), 'key')} {'is' if len(asked) == 1 else 'are'}" if asked else "some keys are"
+        infer = commands.infer(diff.source, diff.target, "decided.rules")
+        how = f" Decide there what is open, and add the lines as the next version:\n  {infer}" if infer else ""
+        return f"{nothing}: {what} undecided.{how}"
+    return "" if lines else f"{nothing}: no rules lead from the one to the other."
 
 
 def diff_json(diff: Diff) -> Mapping[str, Any]:

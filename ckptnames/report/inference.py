@@ -202,11 +202,7 @@ def _file_lines(inference: Inference) -> Iterator[str]:
     yield f"# {_headline(inference).rstrip(':.')}"
     evidence = inference.evidence
     for caution in inference.cautions:
-        yield from (
-            "",
-            *_comment(f"caution[{caution.code}]: {counted(len(caution.targets), 'key')}: {caution.message}"),
-        )
-        yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
+        yield from ("", *caution_comment(caution))
     remarks = {each.rule: f"{counted(each.n_keys, 'key')}{f': {each.why}' if each.why else ''}" for each in evidence}
     remarks |= {rule: _why_open(rule, inference) for rule in remarks if rule.endswith(f" -> {OPEN}")}
     if inference.flattened is not None:
@@ -226,6 +222,12 @@ def _file_lines(inference: Inference) -> Iterator[str]:
         if keys:
             yield from ("", f"# {title}: {counted(len(keys), 'key')}")
             yield from (f"#   {shown(group.pattern)}" for group in fold((key, "") for key in keys))
+
+
+def caution_comment(caution: Caution) -> Iterator[str]:
+    """Say as a comment in a file of rules what they do not prove."""
+    yield from _comment(f"caution[{caution.code}]: {counted(len(caution.targets), 'key')}: {caution.message}")
+    yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
 
 
 def _why_open(line: str, inference: Inference) -> str:
