@@ -37,6 +37,7 @@ def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
             *_beside(diff.source),
             f"target  {_described(diff.target)}",
             *_unsafe(diff, paint),
+            *(f"{paint('yellow', 'note:')} {note}" for note in diff.target.notes if _is_told(diff)),
         ],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
         list(_open(diff, width, paint)),
@@ -180,7 +181,7 @@ def _kind(choice: Choice) -> str:
 def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
     then = "After that " if diff.after_rules else ""
     if left.same and diff.target.format == "torch-error" and diff.target.partial:
-        yield [f"After that {_all_match(left.matched, ' that the message names')}; it does not name all."]
+        yield [f"After that {_all_match(left.matched, ' that the message names')}."]
         return
     if left.same:
         alike = "name and shape" if _is_told(diff) else "name, shape and dtype"

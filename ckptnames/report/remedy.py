@@ -207,7 +207,13 @@ def _lead(diff: Diff, left: _Left) -> str:
         sentences.append(
             "Once the caution is checked:" if len(diff.cautions) == 1 else "Once the cautions are checked:"
         )
-    if kept:
+    if diff.target.partial:
+        own = f"keeps its own {' and '.join(kept)}, and " if kept else ""
+        sentences.append(
+            f"The model {own}may have more keys than the message names:\n"
+            "load the file with strict=True first, and torch says what strict=False would hide."
+        )
+    elif kept:
         # Even so torch refuses a tensor of another shape, and loads only what the command leaves.
         what = "\nload the file that this writes" if left.reshaped else " load"
         sentences.append(f"The model keeps its own {' and '.join(kept)}:{what} with strict=False.")

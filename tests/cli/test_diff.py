@@ -223,6 +223,44 @@ def test_the_message_itself_may_stand_for_its_file(run: Run) -> None:
     assert "9 of 9 keys: strip `module.`" in result.stdout
 
 
+STRICT_FIRST = "load the file with strict=True first, and torch says what strict=False would hide.\n"
+
+
+def test_a_message_that_breaks_off_names_not_all_keys(run: Run) -> None:
+    torch.save({f"module.{word}.weight": torch.zeros(3, 3) for word in "abc"}, "a.pt")
+    Path("error.txt").write_text('Missing key(s) in state_dict: "a.weight", "b.weight", "d.weight", ...\n')
+    assert run("diff", "a.pt", "--error", "error.txt").stdout == (
+        "source  a.pt  3 keys\n"
+        "target  error.txt  3 keys, as far as the message tells\n"
+        "note: the message does not name all keys of the model: it breaks off\n"
+        "\n"
+        "3 of 3 keys: strip `module.` (DataParallel or DistributedDataParallel)\n"
+        "\n"
+        "After that 2 keys match in name and shape. What differs:\n"
+        "\n"
+        "missing: in the target only: 1 key\n"
+        "  d.weight\n"
+        "\n"
+        "The model keeps its own 1 missing key, and may have more keys than the message names:\n"
+        f"{STRICT_FIRST}"
+        "\n"
+        "  ckptnames fix a.pt --strip module -o a.fixed.pt\n"
+    )
+    Path("error.txt").write_text('Missing key(s) in state_dict: "a.weight", "b.weight", ...\n')
+    shown = run("diff", "a.pt", "--error", "error.txt").stdout
+    assert "After that all 2 keys that the message names match.\n" in shown
+    assert f"\nThe model may have more keys than the message names:\n{STRICT_FIRST}" in shown
+    assert "load with strict=False" not in shown
+
+
+def test_a_message_about_another_source_names_not_all_keys(run: Run) -> None:
+    torch.save({f"module.{word}.weight": torch.zeros(3, 3) for word in "abc"}, "a.pt")
+    Path("error.txt").write_text('Missing key(s) in state_dict: "a.weight".\nUnexpected key(s) in state_dict: "x".\n')
+    shown = run("diff", "a.pt", "--error", "error.txt").stdout
+    assert "note: the message does not name all keys of the model: it is not about this source\n" in shown
+    assert f"\nThe model may have more keys than the message names:\n{STRICT_FIRST}" in shown
+
+
 def test_a_size_mismatch_in_torchs_message(run: Run) -> None:
     state = net(10).state_dict()
     torch.save(state, "a.pt")

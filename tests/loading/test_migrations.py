@@ -206,7 +206,8 @@ def test_a_diff_writes_cautions_above_the_rules(tmp_path: Path, monkeypatch: pyt
     assert diffed(blocks, renamed) == "wrote names.rules: 1 rule to version 2\n"
     assert Path("names.rules").read_text().splitlines() == [
         "--- version 2",
-        "# caution[rotary-layout]: 6 keys: queries and keys of rotary attention: one side's names are those of Meta's or",
+        "# caution[rotary-layout]: 6 keys: queries and keys of rotary attention: one side's names are those of Meta's "
+        "or",
         "# torchtune's code, which pairs neighbouring numbers of a head, the other's are not; where it pairs the two "
         "halves,",
         "# the rows of each head have to be permuted",
