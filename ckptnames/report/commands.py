@@ -97,7 +97,9 @@ def _output(source: str, word: str) -> PurePath:
         path = path.parent
     if path.name in ("", ".."):
         return path / ".." / word
-    return path.with_name(f"{path.stem}.{word}{path.suffix}")
+    tarred = re.search(r"\.[a-z]+\.tar$", path.name)  # as old code calls what is no archive
+    ending = tarred[0] if tarred else path.suffix
+    return path.with_name(f"{path.name.removesuffix(ending)}.{word}{ending}")
 
 
 def _in_a_name(word: str) -> str:

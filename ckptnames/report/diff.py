@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
@@ -26,6 +27,7 @@ from ckptnames.wording import counted, either, not_run, path_in_shell, shape_tex
 _MOST_CHANGES = 6
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
+_MOST_RULES = 8
 _MOST_BESIDE = 4
 
 
@@ -103,8 +105,9 @@ def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
     yield from caution_blocks(diff.cautions, width, paint)
     for obstacle in diff.obstacles:
         keys = _patterns(((key, "") for key in obstacle.keys), width)
-        yield [paint("bold", "No rename mends this."), _sentence(obstacle.message), *keys]
-        yield [f"help: {obstacle.help}"]
+        said = wrap(_sentence(obstacle.message), width, break_on_hyphens=False)
+        yield [paint("bold", "No rename mends this."), *said, *keys]
+        yield wrap(f"help: {obstacle.help}", width, subsequent_indent="  ", break_on_hyphens=False)
     left = diff.after_rules or diff
     if not (diff.choices or (diff.obstacles and not left.matched)):
         yield from _left(diff, left, width)
@@ -127,7 +130,7 @@ def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
         n_keys = sum(each.n_keys for each in diff.evidence)
         rules = counted(len(diff.evidence), "rule")
         yield paint("bold", f"{n_keys:,} of {counted(len(diff.source), 'key')} stand under other names: {rules}")
-        yield from rule_lines(diff.evidence, width, most=_MOST_LINES)
+        yield from rule_lines(diff.evidence, width, most=_MOST_RULES)
     elif diff.rules is not None and not diff.causes:
         yield paint("bold", "Under the given rules:")
         yield from (f"  {shown(line)}" for line in str(diff.rules).strip().splitlines())

@@ -37,6 +37,11 @@ def reshaped_keys(inference: Inference) -> list[str]:
     return [key for key in inference.unfilled_target if key in unused and not fits(source[key], target[key])]
 
 
+def open_keys(inference: Inference) -> list[str]:
+    """Give the source keys that a line of the file of rules leaves open."""
+    return [key for key in inference.source if any(fate.is_open for fate in inference.draft.fates(key))]
+
+
 def _applied_at_once(inference: Inference) -> tuple[str, list[str]]:
     """Give the command that finds the same rules again and applies them, where names and shapes decide all."""
     accepted = _accepted(inference, by_file=False)
@@ -71,11 +76,7 @@ def _by_a_file(inference: Inference, given: str, written: str) -> tuple[str, lis
 
 def _is_undecided(inference: Inference) -> bool:
     """Tell whether a key is open that no shape decides."""
-    return bool(inference.ambiguous or {*_opened(inference)} - {*reshaped_keys(inference)})
-
-
-def _opened(inference: Inference) -> list[str]:
-    return [key for key in inference.source if any(fate.is_open for fate in inference.draft.fates(key))]
+    return bool(inference.ambiguous or {*open_keys(inference)} - {*reshaped_keys(inference)})
 
 
 def _unfilled(inference: Inference) -> list[str]:
@@ -93,7 +94,7 @@ def _accepted(inference: Inference, *, by_file: bool) -> list[str] | None:
     target, reshaped, unfilled = inference.target, reshaped_keys(inference), _unfilled(inference)
     if _is_undecided(inference) or 2 * len(unfilled) > len(target) or {*unfilled} & {*inference.transposed}:
         return None
-    opened = _opened(inference)
+    opened = open_keys(inference)
     # A line that drops one of them leaves its place empty.
     mismatched = [key for key in reshaped if key in opened or inference.draft(key) == key]
     missing = [key for key in unfilled if key not in {*mismatched}]

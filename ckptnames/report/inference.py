@@ -12,13 +12,16 @@ from ckptnames.inference.cautions import Caution
 from ckptnames.inference.inference import Evidence, Inference
 from ckptnames.inference.undecided import Ambiguity
 from ckptnames.manifest import Manifest
-from ckptnames.report.following import next_lines, reshaped_keys
+from ckptnames.report.following import next_lines, open_keys, reshaped_keys
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
 from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.recipes import PREFIX, Recipe
 from ckptnames.rules.rule import OPEN
 from ckptnames.wording import counted, shape_text, shown
 
+_MOST_RULES = 12
+"""Rules shown; `-o FILE` writes them all."""
+_MOST_QUESTIONS = 4
 _MOST_LISTED = 6
 """Patterns listed of one kind, and lines that would decide one question."""
 
@@ -36,7 +39,7 @@ def inference_text(
         [
             paint("bold", _headline(inference)),
             *_flattened(inference),
-            *rule_lines(_deciding(inference), width, reasons=True),
+            *rule_lines(_deciding(inference), width, reasons=True, most=_MOST_RULES),
         ],
         *caution_blocks(inference.cautions, width, paint),
         *open_blocks(inference.ambiguous, width, paint),
@@ -66,7 +69,9 @@ def _headline(inference: Inference) -> str:
         return f"{filled[:1].upper()}{filled[1:]}:"
     if len(inference.rules) > len(inference.evidence):
         return f"Under the given rules, {filled}."
-    return f"No rule is needed: {filled}." if n else f"Nothing is decided: {filled}."
+    if n:
+        return f"No rule is needed: {filled}."
+    return f"Nothing is decided: {filled}.{'' if inference.ambiguous else ' These may be two different models.'}"
 
 
 def _flattened(inference: Inference) -> Iterator[str]:
@@ -106,7 +111,7 @@ def caution_blocks(cautions: Sequence[Caution], width: int, paint: Paint) -> Ite
 
 def open_blocks(ambiguous: Sequence[Ambiguity], width: int, paint: Paint) -> Iterator[list[str]]:
     """Say what is undecided, and for each candidate the line that would decide it."""
-    for each in ambiguous:
+    for each in ambiguous[:_MOST_QUESTIONS]:
         what = each.targets or each.sources
         yield [
             paint("bold", f"Undecided: {counted(len(what), 'key')}."),
@@ -119,6 +124,12 @@ def open_blocks(ambiguous: Sequence[Ambiguity], width: int, paint: Paint) -> Ite
             ),
             *(f"  {paint('cyan', shown(line))}" for line in each.lines[:_MOST_LISTED]),
         ]
+    rest = ambiguous[_MOST_QUESTIONS:]
+    if rest:
+        n_keys = sum(len(each.targets or each.sources) for each in rest)
+        yield [
+            f"… and {counted(len(rest), 'more question')} about {counted(n_keys, 'key')}; a file of rules has them all."
+        ]
 
 
 def _left(inference: Inference, width: int) -> Iterator[list[str]]:
@@ -129,9 +140,18 @@ def _left(inference: Inference, width: int) -> Iterator[list[str]]:
     if reshaped:
         rows = [(key, f"{_shape(source, key)}, {_shape(target, key)}") for key in reshaped]
         yield [f"another shape (source, target): {counted(len(reshaped), 'key')}", *_folded(rows, width)]
+    opened = [key for key in open_keys(inference) if key not in {*offered, *reshaped}]
+    dropped = [key for key in inference.unused_source if inference.draft(key) is None]
+    # Of a question between whole copies nobody knows yet which keys it is about.
+    until = " until that is decided" if any(not each.targets for each in inference.ambiguous) else ""
     sides = (
-        ("not filled", target, [key for key in inference.unfilled_target if key not in {*asked, *reshaped}]),
-        ("not used", source, [key for key in inference.unused_source if key not in {*offered, *reshaped}]),
+        (f"not filled{until}", target, [key for key in inference.unfilled_target if key not in {*asked, *reshaped}]),
+        ("left open", source, opened),
+        (
+            "not used",
+            source,
+            [key for key in inference.unused_source if key not in {*offered, *reshaped, *opened, *dropped}],
+        ),
     )
     for title, manifest, keys in sides:
         weights = [key for key in keys if not is_droppable(key, manifest[key], manifest)]
@@ -140,6 +160,8 @@ def _left(inference: Inference, width: int) -> Iterator[list[str]]:
             yield [f"{title}: {counted(len(weights), 'key')}", *_folded(rows, width)]
         if len(keys) > len(weights) and manifest is target:
             yield [f"{counted(len(keys) - len(weights), 'buffer')} without weights {title}."]
+    if dropped:
+        yield [f"left out by the given rules: {counted(len(dropped), 'key')}"]
     turned = [key for key in inference.transposed if key in inference.unfilled_target]
     if turned:
         yield [f"of these, {counted(len(turned), 'key')} would need a transposed tensor, which no rename gives."]
@@ -231,12 +253,13 @@ def caution_comment(caution: Caution) -> Iterator[str]:
 
 
 def _why_open(line: str, inference: Inference) -> str:
-    """Say why keys whose names the target has are not taken for the target's, and which line leaves them out."""
+    """Say why a line leaves keys open that are no part of a question, and which line would leave them out."""
     pattern = line.removesuffix(f" -> {OPEN}")
     matched = Pattern.parse(pattern)
     keys = [key for key in inference.source if matched.match(key) is not None]
-    how = "in another shape" if {*keys} <= {*reshaped_keys(inference)} else "but nothing says that they are the same"
-    return f"{counted(len(keys), 'key')} that the target has, {how}; to leave them out: {pattern} -> !drop"
+    is_reshaped = {*keys} <= {*reshaped_keys(inference)}
+    why = "that the target has in another shape" if is_reshaped else "that nothing decides"
+    return f"{counted(len(keys), 'key')} {why}; to leave out: {pattern} -> !drop"
 
 
 def _question(ambiguity: Ambiguity) -> Iterator[str]:

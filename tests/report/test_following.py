@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.zoo import ZOO
 from tests.report.pasting import commands, run, screen
 
 State = dict[str, torch.Tensor]
@@ -139,7 +140,7 @@ def test_a_head_of_another_size() -> None:
     Path("ours.fixed.pt").unlink()
     written = screen("infer", "ours.pt", "theirs.pt", "-o", "names.rules")
     assert (
-        "# 2 keys that the target has, in another shape; to leave them out: fc.** -> !drop\n"
+        "# 2 keys that the target has in another shape; to leave out: fc.** -> !drop\n"
         in Path("names.rules").read_text()
     )
     opened = "--allow open-key='fc.{weight,bias}'"
@@ -215,3 +216,57 @@ def test_what_is_open_is_decided_and_the_rest_is_found() -> None:
 def test_nothing_to_do_tells_nothing_to_paste() -> None:
     torch.save(ours(), "ours.pt")
     assert end(screen("infer", "ours.pt", "ours.pt")) == "No rule is needed: 3 of 3 target keys are filled.\n"
+
+
+def test_a_choice_between_whole_copies_is_asked_first() -> None:
+    shapes = {"conv1.weight": (8, 3), "conv2.weight": (9, 3), "bn.weight": (8,), "bn.bias": (8,)}
+    net = {f"layer{n}.{name}": torch.rand(*shape) for n in range(3) for name, shape in shapes.items()}
+    torch.save({f"{copy}.{key}": value for copy in ("student", "teacher") for key, value in net.items()}, "ours.pt")
+    torch.save(net, "theirs.pt")
+    text = screen("infer", "ours.pt", "theirs.pt")
+    assert text == (
+        "source  ours.pt  24 keys\n"
+        "target  theirs.pt  12 keys\n"
+        "\n"
+        "Nothing is decided: 0 of 12 target keys are filled.\n"
+        "\n"
+        "Undecided: 24 keys.\n"
+        "`student.` and `teacher.` hold the same names and shapes: complete copies of one\n"
+        "network, of which one is wanted.\n"
+        "  {student,teacher}.layer{0-2}.conv{1,2}.weight  ×12\n"
+        "  {student,teacher}.layer{0-2}.bn.{weight,bias}  ×12\n"
+        "one of these lines decides:\n"
+        "  student.** -> !drop\n"
+        "  teacher.** -> !drop\n"
+        "\n"
+        "not filled until that is decided: 12 keys\n"
+        "  layer{0-2}.conv1.weight      8×3  ×3\n"
+        "  layer{0-2}.conv2.weight      9×3  ×3\n"
+        "  layer{0-2}.bn.{weight,bias}  8    ×6\n"
+        "\n"
+        "Write them to a file, decide what is open, and have the rest found:\n"
+        "  ckptnames infer ours.pt theirs.pt -o names.rules\n"
+        "  ckptnames infer ours.pt theirs.pt --given names.rules -o names.rules\n"
+    )
+    Path("names.rules").write_text("student.** -> !drop\n")
+    text = screen("infer", "ours.pt", "theirs.pt", "--given", "names.rules", "-o", "names.rules")
+    assert "\nleft out by the given rules: 12 keys\n" in text
+    assert is_like(followed(text), net)
+
+
+def test_two_models_that_have_nothing_in_common() -> None:
+    torch.save({f"a{n}.w": torch.rand(2, n + 1) for n in range(3)}, "ours.pt")
+    torch.save({"b.weight": torch.rand(9, 9), "b.bias": torch.rand(9)}, "theirs.pt")
+    text = screen("infer", "ours.pt", "theirs.pt")
+    assert "Nothing is decided: 0 of 2 target keys are filled. These may be two different models.\n" in text
+    assert commands(text) == []
+
+
+def test_a_screen_holds_a_dozen_rules_and_the_file_all() -> None:
+    """A LoRA has long rules for each of its projections, and both of their halves."""
+    name = f"{ZOO}/manifests/lang.flux1_lora__kohya__diffusers"
+    text = screen("infer", f"{name}__src.json.gz", f"{name}__tgt.json.gz", "-o", "names.rules")
+    assert "\n20 rules, and 456 of 988 target keys are filled:\n" in text
+    assert sum(" -> " in line for line in text.splitlines()) == 12
+    assert "  … and 8 more rules for 228 keys\n" in text
+    assert sum(" -> " in line for line in Path("names.rules").read_text().splitlines()) == 20
