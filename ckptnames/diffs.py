@@ -203,7 +203,7 @@ def _inferred(explained: Diff) -> Diff:
         explained = _with(explained, obstacles=(transposed(found.target, turned),))
     n_explained = max([0 if explained.choices else left.matched, *(choice.n_keys for choice in explained.choices)])
     if len(found.mapping) > n_explained:
-        rules = _without_shapes(found.rules, explained)
+        rules = _without_shapes(found.rules, found.unused_source, explained)
         lines = {str(rule) for stage in rules.stages for rule in stage.rules}
         return _with(
             explained,
@@ -220,10 +220,10 @@ def _inferred(explained: Diff) -> Diff:
     return _with(explained, ambiguous=_of(left.missing, found.ambiguous))
 
 
-def _without_shapes(rules: Rules, plain: Diff) -> Rules:
+def _without_shapes(rules: Rules, unused: Iterable[str], plain: Diff) -> Rules:
     """Leave out lines that leave keys open of which the shapes say enough: the target has their names, for others."""
     opened: dict[Rule, list[str]] = {}
-    for key in plain.source:
+    for key in unused:
         for fate in rules.fates(key):
             if fate.is_open:
                 opened.setdefault(fate.steps[-1].rule, []).append(key)

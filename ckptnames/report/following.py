@@ -39,7 +39,7 @@ def reshaped_keys(inference: Inference) -> list[str]:
 
 def open_keys(inference: Inference) -> list[str]:
     """Give the source keys that a line of the file of rules leaves open."""
-    return [key for key in inference.source if any(fate.is_open for fate in inference.draft.fates(key))]
+    return [key for key in inference.unused_source if any(fate.is_open for fate in inference.draft.fates(key))]
 
 
 def _applied_at_once(inference: Inference) -> tuple[str, list[str]]:
