@@ -18,7 +18,8 @@ from ckptnames.formats.reading import Opened
 from ckptnames.formats.recognise import no_such_path
 from ckptnames.formats.torch_error import TorchComplaint, is_torch_error, parse_torch_error, partial_target
 from ckptnames.inference.wrappers.containers import chosen, complained_of
-from ckptnames.report.diff import diff_json, diff_text
+from ckptnames.report.diff import diff_json, diff_text, unwritten_text
+from ckptnames.report.inference import caution_comment
 from ckptnames.wording import counted, path_in_shell
 
 
@@ -84,12 +85,14 @@ def _compared(found: Diff, source: Opened, target: Opened) -> Diff:
 
 
 def _stage_written(found: Diff, path: Path) -> str:
-    """Write the rules that were found, and say so."""
+    """Write the rules that were found, and say so; what a person has to decide first is no version of the names."""
     from ckptnames.loading.migrations import add_stage
 
-    if found.rules is None or not len(found.rules):
-        return f"Nothing was written to {path_in_shell(path)}: no rules lead from the one to the other."
-    version = add_stage(path, found.rules)
+    refused = unwritten_text(found, path)
+    if refused or found.rules is None:
+        return refused
+    comments = [line for caution in found.cautions for line in caution_comment(caution)]
+    version = add_stage(path, found.rules, comments)
     return f"wrote {path_in_shell(path)}: {counted(len(found.rules), 'rule')} to version {version}"
 
 

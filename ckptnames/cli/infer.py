@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from ckptnames.cli import exits
-from ckptnames.cli.operands import open_operand
+from ckptnames.cli.operands import open_operand, static_option
 from ckptnames.cli.progress import progress_bar
 from ckptnames.cli.screen import out, out_json, paint, talk, width
-from ckptnames.errors import CannotWrite, OutputExists
+from ckptnames.errors import OutputExists
 from ckptnames.formats.outputs import free_name
 from ckptnames.formats.reading import Opened
+from ckptnames.formats.writing import write_text
 from ckptnames.inference.inference import Inference, inferred
 from ckptnames.inference.wrappers.containers import chosen
 from ckptnames.manifest import Manifest
@@ -30,6 +32,7 @@ from ckptnames.wording import shown
 )
 @click.option("--given", metavar="FILE", help="Rules that are right already, or recipe:NAME; the rest is found.")
 @click.option("--by-value", is_flag=True, help="Both files hold the same weights: pair what holds the same.")
+@static_option
 @click.option("--recipes", "lists_recipes", is_flag=True, help="List the recipes instead; no operands then.")
 @click.option("--force", is_flag=True, help="Overwrite an existing FILE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -41,6 +44,7 @@ def command(
     output: str | None,
     given: str | None,
     by_value: bool,
+    static: bool,
     lists_recipes: bool,
     force: bool,
     as_json: bool,
@@ -62,18 +66,19 @@ def command(
     if source is None or target is None:
         raise click.MissingParameter(ctx=ctx, param=ctx.command.params[source is not None])
     decided = None if given is None else Rules.load(given)
-    if output is not None and output != given and not force and Path(output).exists():
+    is_given = output is not None and given is not None and Path(output) == Path(given)
+    if output is not None and not (is_given or force) and os.path.lexists(output):
         raise OutputExists(output, free_name(Path(output)))
-    ours, theirs = open_operand(source), open_operand(target)
+    ours, theirs = open_operand(source, static), open_operand(target, static)
     wanted = theirs.checkpoint.manifest(theirs.container)
     manifest = chosen(*ours, wanted)
     found = _by_value(ours, theirs, manifest, wanted, decided) if by_value else inferred(manifest, wanted, decided)
     if output is not None:
-        _write(output, rule_file(found))
+        write_text(Path(output), rule_file(found))
     if as_json:
         out_json(inference_json(found))
     else:
-        out(inference_text(found, width=width(), paint=paint()))
+        out(inference_text(found, given=given or "", written=output or "", width=width(), paint=paint()))
     if output is not None:
         talk(f"wrote {shown(output)}")
     return exits.DONE if found.complete else exits.INCOMPLETE
@@ -93,14 +98,3 @@ def _list_recipes(as_json: bool) -> int:
     else:
         out(recipes_text(recipes(), width=width()))
     return exits.DONE
-
-
-def _write(path: str, text: str) -> None:
-    """Write beside, and put in place: a file of decisions must not be lost half-way."""
-    beside = Path(f"{path}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise CannotWrite(path, error.strerror or str(error)) from None

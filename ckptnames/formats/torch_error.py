@@ -89,7 +89,9 @@ def partial_target(source: Manifest, complaint: TorchComplaint) -> Manifest:
             tensors.setdefault(f"{key.removesuffix('running_var')}num_batches_tracked", TensorInfo("I64", ()))
     if not tensors:
         raise IncompleteTorchError(complaint.name, len(complaint.unexpected))
-    return Manifest(tensors, name=complaint.name, format="torch-error", partial=not is_whole)
+    why = "it breaks off" if complaint.cut else "it is not about this source"
+    notes = () if is_whole else (f"the message does not name all keys of the model: {why}",)
+    return Manifest(tensors, name=complaint.name, format="torch-error", partial=not is_whole, notes=notes)
 
 
 def _speaks_of(complaint: TorchComplaint, source: Manifest) -> bool:

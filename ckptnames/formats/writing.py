@@ -71,6 +71,25 @@ def write(
         _remove(beside)
 
 
+def write_text(out: Path, text: str) -> None:
+    """Put a file of text in place when it is whole, also where another one stands: that one is never lost half-way.
+
+    Raises ``output-of-other-kind`` for a folder, and ``cannot-write``.
+    """
+    beside = _beside(out)
+    try:
+        with _as_cannot_write(out, len(text)):
+            check_replaceable({Path(): []}, out, force=True)
+            with beside.open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(out)
+            _flush_folder(out.parent)
+    finally:
+        _remove(beside)
+
+
 def _beside(out: Path) -> Path:
     """Name what is written until it is complete: hidden, recognisable, on the same disk, and not too long a name."""
     start = os.fsencode(out.name)[:150].decode("utf-8", "ignore")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ckptnames.errors import CannotWrite, MigrationStages
+from ckptnames.errors import MigrationStages
+from ckptnames.formats.writing import write_text
 from ckptnames.rules import Rules
 from ckptnames.rules.ruleset import Stage
 
@@ -67,8 +67,8 @@ def history_of(model: object) -> Migrations | None:
     return None
 
 
-def next_stage(before: str, rules: Rules, name: str = "<rules>") -> str:
-    """Add a stage for the next version to the text of a rule file.
+def next_stage(before: str, rules: Rules, name: str = "<rules>", comments: Sequence[str] = ()) -> str:
+    """Add a stage for the next version to the text of a rule file, with lines of comment above its rules.
 
     >>> print(next_stage("--- version 2\\na -> b\\n", Rules.parse("b -> c")), end="")
     --- version 2
@@ -79,10 +79,11 @@ def next_stage(before: str, rules: Rules, name: str = "<rules>") -> str:
     Raises what reading such a file raises.
     """
     last = max((number for number, _ in _numbered(Rules.parse(before, name))), default=1)
-    return f"{before.rstrip()}\n--- version {last + 1}\n{rules}".lstrip()
+    above = "".join(f"{line}\n" for line in comments)
+    return f"{before.rstrip()}\n--- version {last + 1}\n{above}{rules}".lstrip()
 
 
-def add_stage(path: Path, rules: Rules) -> int:
+def add_stage(path: Path, rules: Rules, comments: Sequence[str] = ()) -> int:
     """Add a stage to a rule file, or begin one, and give the version that it leads to.
 
     Raises ``cannot-write`` and what reading the file raises.
@@ -91,15 +92,8 @@ def add_stage(path: Path, rules: Rules) -> int:
     if path.exists():
         Rules.load(path)  # which says what is wrong with it
         before = path.read_text(encoding="utf-8")
-    text = next_stage(before, rules, str(path))
-    part = path.with_name(f".{path.name}.ckptnames-{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise CannotWrite(path, error.strerror or str(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
+    text = next_stage(before, rules, str(path), comments)
+    write_text(path, text)
     return max(number for number, _ in _numbered(Rules.parse(text)))
 
 

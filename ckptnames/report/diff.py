@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from ckptnames.diffs import Diff, DtypeMismatch, ShapeMismatch
@@ -13,15 +15,19 @@ from ckptnames.formats.checkpoint import described
 from ckptnames.inference.wrappers.explanation import Cause
 from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.manifest import Manifest
+from ckptnames.report import commands
 from ckptnames.report.inference import caution_blocks, open_blocks, rule_lines
 from ckptnames.report.remedy import remedy
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.rules.rule import OPEN
+from ckptnames.rules.ruleset import Rules
 from ckptnames.values.comparing import ValueDiff
-from ckptnames.wording import counted, either, not_run, shape_text, shown
+from ckptnames.wording import counted, either, not_run, path_in_shell, shape_text, shown
 
 _MOST_CHANGES = 6
 _MOST_LINES = 12
 """Patterns listed of one kind; the rest is counted, and stands in `--json`."""
+_MOST_RULES = 8
 _MOST_BESIDE = 4
 
 
@@ -33,6 +39,7 @@ def diff_text(diff: Diff, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
             *_beside(diff.source),
             f"target  {_described(diff.target)}",
             *_unsafe(diff, paint),
+            *(f"{paint('yellow', 'note:')} {note}" for note in diff.target.notes if _is_told(diff)),
         ],
         *([_nothing(diff)] if diff.same else _found(diff, width, paint)),
         list(_open(diff, width, paint)),
@@ -98,8 +105,9 @@ def _found(diff: Diff, width: int, paint: Paint) -> Iterator[Iterable[str]]:
     yield from caution_blocks(diff.cautions, width, paint)
     for obstacle in diff.obstacles:
         keys = _patterns(((key, "") for key in obstacle.keys), width)
-        yield [paint("bold", "No rename mends this."), _sentence(obstacle.message), *keys]
-        yield [f"help: {obstacle.help}"]
+        said = wrap(_sentence(obstacle.message), width, break_on_hyphens=False)
+        yield [paint("bold", "No rename mends this."), *said, *keys]
+        yield wrap(f"help: {obstacle.help}", width, subsequent_indent="  ", break_on_hyphens=False)
     left = diff.after_rules or diff
     if not (diff.choices or (diff.obstacles and not left.matched)):
         yield from _left(diff, left, width)
@@ -115,14 +123,14 @@ def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
         n = len(diff.choices)
         yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
-        yield from columns([(f"  {shown(c.strip)}.", counted(c.n_keys, "key"), _kind(c)) for c in diff.choices])
+        yield from columns([(f"  {_copy(c)}", counted(c.n_keys, "key"), _kind(c)) for c in diff.choices])
     for cause in diff.causes:
         yield from (paint("bold", line) for line in _in_lines(cause_text(cause), width))
     if diff.evidence:
         n_keys = sum(each.n_keys for each in diff.evidence)
         rules = counted(len(diff.evidence), "rule")
         yield paint("bold", f"{n_keys:,} of {counted(len(diff.source), 'key')} stand under other names: {rules}")
-        yield from rule_lines(diff.evidence, width, most=_MOST_LINES)
+        yield from rule_lines(diff.evidence, width, most=_MOST_RULES)
     elif diff.rules is not None and not diff.causes:
         yield paint("bold", "Under the given rules:")
         yield from (f"  {shown(line)}" for line in str(diff.rules).strip().splitlines())
@@ -163,6 +171,10 @@ def _in_lines(cause: str, width: int) -> Iterator[str]:
         yield from (what, f"  ({who}")
 
 
+def _copy(choice: Choice) -> str:
+    return f"{shown(choice.strip)}." if choice.strip else "(as it stands)"
+
+
 def _kind(choice: Choice) -> str:
     words = choice.strip.lower().replace(".", "_").split("_")
     said = [*["an averaged copy"] * ("ema" in words), *["its dots are flattened"] * choice.is_flattened]
@@ -172,7 +184,7 @@ def _kind(choice: Choice) -> str:
 def _left(diff: Diff, left: Diff, width: int) -> Iterator[list[str]]:
     then = "After that " if diff.after_rules else ""
     if left.same and diff.target.format == "torch-error" and diff.target.partial:
-        yield [f"After that {_all_match(left.matched, ' that the message names')}; it does not name all."]
+        yield [f"After that {_all_match(left.matched, ' that the message names')}."]
         return
     if left.same:
         alike = "name and shape" if _is_told(diff) else "name, shape and dtype"
@@ -277,6 +289,24 @@ def _amount(difference: float | None) -> str:
     return "not a number on one side" if math.isnan(difference) else f"{difference:.3g}"
 
 
+def unwritten_text(diff: Diff, path: Path) -> str:
+    """Say why the rules of a diff are no history of names that could be written, and what to do; empty where they are.
+
+    A history holds only what is decided: it is applied to every older file, by whoever loads one.
+    """
+    nothing = f"Nothing was written to {path_in_shell(path)}"
+    lines = [rule for stage in (diff.rules or Rules()).stages for rule in stage.rules]
+    asked = {key for each in diff.ambiguous for key in each.targets or each.sources}
+    if diff.choices:
+        return f"{nothing}: {len(diff.choices)} copies fit equally well, and which is wanted has to be decided first."
+    if asked or any(rule.action == OPEN for rule in lines):
+        what = f"{counted(len(asked), 'key')} {'is' if len(asked) == 1 else 'are'}" if asked else "some keys are"
+        infer = commands.infer(diff.source, diff.target, "decided.rules")
+        how = f" Decide there what is open, and add the lines as the next version:\n  {infer}" if infer else ""
+        return f"{nothing}: {what} undecided.{how}"
+    return "" if lines else f"{nothing}: no rules lead from the one to the other."
+
+
 def diff_json(diff: Diff) -> Mapping[str, Any]:
     """Give the object that ``ckptnames diff --json`` prints."""
     after = diff.after_rules
@@ -311,7 +341,7 @@ def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
     for each in diff.ambiguous:
         yield {"code": each.code, "targets": list(each.targets), "message": each.message}
     if diff.choices:
-        copies = either([f"{choice.strip}." for choice in diff.choices], "and")
+        copies = either([_copy(choice) for choice in diff.choices], "and")
         message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"
         yield {"code": "ambiguous-inference", "targets": [], "message": message}
     for side, manifest in (("source", diff.source), ("target", diff.target)):

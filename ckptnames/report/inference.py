@@ -12,31 +12,41 @@ from ckptnames.inference.cautions import Caution
 from ckptnames.inference.inference import Evidence, Inference
 from ckptnames.inference.undecided import Ambiguity
 from ckptnames.manifest import Manifest
-from ckptnames.report.remedy import UNWRITTEN
+from ckptnames.report.following import next_lines, open_keys, reshaped_keys
 from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
+from ckptnames.rules.pattern import Pattern
 from ckptnames.rules.recipes import PREFIX, Recipe
-from ckptnames.wording import counted, path_in_shell, shape_text, shown
+from ckptnames.rules.rule import OPEN
+from ckptnames.wording import counted, shape_text, shown
 
+_MOST_RULES = 12
+"""Rules shown; `-o FILE` writes them all."""
+_MOST_QUESTIONS = 4
 _MOST_LISTED = 6
 """Patterns listed of one kind, and lines that would decide one question."""
 
 
-def inference_text(inference: Inference, *, width: int = WIDTH, paint: Paint = PLAIN) -> str:
-    """Say on one screen which rules lead from source to target, why, what must be checked, and what is open."""
+def inference_text(
+    inference: Inference, *, given: str = "", written: str = "", width: int = WIDTH, paint: Paint = PLAIN
+) -> str:
+    """Say on one screen which rules lead from source to target, why, what must be checked, and what is open.
+
+    ``given`` is where the decided lines came from, ``written`` the file that the rules went to.
+    """
     source, target = inference.source, inference.target
-    blocks = [
+    blocks: list[Iterable[str]] = [
         [f"source  {_described(source)}", f"target  {_described(target)}"],
         [
             paint("bold", _headline(inference)),
             *_flattened(inference),
-            *rule_lines(inference.evidence, width, reasons=True),
+            *rule_lines(_deciding(inference), width, reasons=True, most=_MOST_RULES),
         ],
         *caution_blocks(inference.cautions, width, paint),
         *open_blocks(inference.ambiguous, width, paint),
         *_left(inference, width),
-        _next(inference, paint),
+        next_lines(inference, given, written, paint),
     ]
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
 
 
 def _described(manifest: Manifest) -> str:
@@ -44,16 +54,24 @@ def _described(manifest: Manifest) -> str:
     return f"{shown(manifest.name) or '(in memory)'}{container}  {counted(len(manifest), 'key')}"
 
 
+def _deciding(inference: Inference) -> list[Evidence]:
+    """Leave out the lines that only say that a key is open."""
+    return [each for each in inference.evidence if not each.rule.endswith(f" -> {OPEN}")]
+
+
 def _headline(inference: Inference) -> str:
     n, n_all = len(inference.mapping), len(inference.target)
     filled = f"{n:,} of {counted(n_all, 'target key')} {'is' if n == 1 else 'are'} filled"
-    if not inference.evidence and inference.flattened:
+    rules = _deciding(inference)
+    if rules:
+        return f"{counted(len(rules), 'rule')}, and {filled}:"
+    if inference.flattened:
         return f"{filled[:1].upper()}{filled[1:]}:"
-    if not inference.evidence and len(inference.rules):
+    if len(inference.rules) > len(inference.evidence):
         return f"Under the given rules, {filled}."
-    if not inference.evidence:
-        return f"No rule is needed: {filled}." if n else f"Nothing is decided: {filled}."
-    return f"{counted(len(inference.evidence), 'rule')}, and {filled}:"
+    if n:
+        return f"No rule is needed: {filled}."
+    return f"Nothing is decided: {filled}.{'' if inference.ambiguous else ' These may be two different models.'}"
 
 
 def _flattened(inference: Inference) -> Iterator[str]:
@@ -93,7 +111,7 @@ def caution_blocks(cautions: Sequence[Caution], width: int, paint: Paint) -> Ite
 
 def open_blocks(ambiguous: Sequence[Ambiguity], width: int, paint: Paint) -> Iterator[list[str]]:
     """Say what is undecided, and for each candidate the line that would decide it."""
-    for each in ambiguous:
+    for each in ambiguous[:_MOST_QUESTIONS]:
         what = each.targets or each.sources
         yield [
             paint("bold", f"Undecided: {counted(len(what), 'key')}."),
@@ -106,35 +124,55 @@ def open_blocks(ambiguous: Sequence[Ambiguity], width: int, paint: Paint) -> Ite
             ),
             *(f"  {paint('cyan', shown(line))}" for line in each.lines[:_MOST_LISTED]),
         ]
-
-
-def _deciding(lines: Sequence[str], paint: Paint) -> Iterator[str]:
-    if lines:
-        yield "one of these lines decides:" if len(lines) > 1 else "this line would decide:"
-        yield from (f"  {paint('cyan', shown(line))}" for line in lines[:_MOST_LISTED])
+    rest = ambiguous[_MOST_QUESTIONS:]
+    if rest:
+        n_keys = sum(len(each.targets or each.sources) for each in rest)
+        yield [
+            f"… and {counted(len(rest), 'more question')} about {counted(n_keys, 'key')}; a file of rules has them all."
+        ]
 
 
 def _left(inference: Inference, width: int) -> Iterator[list[str]]:
     asked = {key for each in inference.ambiguous for key in each.targets}
     offered = {key for each in inference.ambiguous for key in each.sources}
     source, target = inference.source, inference.target
+    reshaped = reshaped_keys(inference)
+    if reshaped:
+        rows = [(key, f"{_shape(source, key)}, {_shape(target, key)}") for key in reshaped]
+        yield [f"another shape (source, target): {counted(len(reshaped), 'key')}", *_folded(rows, width)]
+    opened = [key for key in open_keys(inference) if key not in {*offered, *reshaped}]
+    dropped = [key for key in inference.unused_source if inference.draft(key) is None]
+    # Of a question between whole copies nobody knows yet which keys it is about.
+    until = " until that is decided" if any(not each.targets for each in inference.ambiguous) else ""
     sides = (
-        ("not filled", target, [key for key in inference.unfilled_target if key not in asked]),
-        ("not used", source, [key for key in inference.unused_source if key not in offered]),
+        (f"not filled{until}", target, [key for key in inference.unfilled_target if key not in {*asked, *reshaped}]),
+        ("left open", source, opened),
+        (
+            "not used",
+            source,
+            [key for key in inference.unused_source if key not in {*offered, *reshaped, *opened, *dropped}],
+        ),
     )
     for title, manifest, keys in sides:
         weights = [key for key in keys if not is_droppable(key, manifest[key], manifest)]
         if weights:
-            yield [f"{title}: {counted(len(weights), 'key')}", *_patterns(weights, width, manifest)]
+            rows = [(key, _shape(manifest, key)) for key in weights]
+            yield [f"{title}: {counted(len(weights), 'key')}", *_folded(rows, width)]
         if len(keys) > len(weights) and manifest is target:
             yield [f"{counted(len(keys) - len(weights), 'buffer')} without weights {title}."]
+    if dropped:
+        yield [f"left out by the given rules: {counted(len(dropped), 'key')}"]
     turned = [key for key in inference.transposed if key in inference.unfilled_target]
     if turned:
         yield [f"of these, {counted(len(turned), 'key')} would need a transposed tensor, which no rename gives."]
 
 
-def _patterns(keys: Iterable[str], width: int, manifest: Manifest | None = None) -> Iterator[str]:
-    groups = fold((key, "" if manifest is None else _shape(manifest, key)) for key in keys)
+def _patterns(keys: Iterable[str], width: int) -> Iterator[str]:
+    return _folded(((key, "") for key in keys), width)
+
+
+def _folded(items: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
+    groups = fold(items)
     rows = [(f"  {shown(g.pattern)}", g.label, f"×{g.n_keys}" if g.n_keys > 1 else "") for g in groups[:_MOST_LISTED]]
     yield from columns(rows, width=width)
     if len(groups) > _MOST_LISTED:
@@ -143,24 +181,6 @@ def _patterns(keys: Iterable[str], width: int, manifest: Manifest | None = None)
 
 def _shape(manifest: Manifest, key: str) -> str:
     return "" if manifest[key].shape is None else shape_text(manifest[key].shape)
-
-
-def _next(inference: Inference, paint: Paint) -> list[str]:
-    """Give the command that carries on from here."""
-    source, target = inference.source.name, inference.target.name
-    if not (source and target and inference.evidence):
-        return []
-    operands = f"{path_in_shell(source)} {path_in_shell(target)}"
-    if not inference.complete or inference.by_value or inference.source.format in UNWRITTEN:
-        said = "Write them to a file" + ("" if inference.complete else ", decide what is open, and go on from there")
-        how = "--by-value " * inference.by_value
-        return [f"{said}:", f"  {paint('cyan', f'ckptnames infer {how}{operands} -o names.rules')}"]
-    accept = "".join(f" --accept {caution.code}" for caution in inference.cautions)
-    said = "Once that is checked:" if accept else "Apply them:"
-    return [
-        said,
-        f"  {paint('cyan', f'ckptnames fix {path_in_shell(source)} --like {path_in_shell(target)}{accept} -o OUT')}",
-    ]
 
 
 def recipes_text(recipes: Sequence[Recipe], *, width: int = WIDTH) -> str:
@@ -204,12 +224,9 @@ def _file_lines(inference: Inference) -> Iterator[str]:
     yield f"# {_headline(inference).rstrip(':.')}"
     evidence = inference.evidence
     for caution in inference.cautions:
-        yield from (
-            "",
-            *_comment(f"caution[{caution.code}]: {counted(len(caution.targets), 'key')}: {caution.message}"),
-        )
-        yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
+        yield from ("", *caution_comment(caution))
     remarks = {each.rule: f"{counted(each.n_keys, 'key')}{f': {each.why}' if each.why else ''}" for each in evidence}
+    remarks |= {rule: _why_open(rule, inference) for rule in remarks if rule.endswith(f" -> {OPEN}")}
     if inference.flattened is not None:
         flat = inference.flattened
         remarks[str(next(iter(flat.rules)))] = f"{counted(len(flat.names), 'key')}: {flat.words}"
@@ -227,6 +244,22 @@ def _file_lines(inference: Inference) -> Iterator[str]:
         if keys:
             yield from ("", f"# {title}: {counted(len(keys), 'key')}")
             yield from (f"#   {shown(group.pattern)}" for group in fold((key, "") for key in keys))
+
+
+def caution_comment(caution: Caution) -> Iterator[str]:
+    """Say as a comment in a file of rules what they do not prove."""
+    yield from _comment(f"caution[{caution.code}]: {counted(len(caution.targets), 'key')}: {caution.message}")
+    yield from (f"# {line.strip()}" for line in _patterns(caution.targets, WIDTH))
+
+
+def _why_open(line: str, inference: Inference) -> str:
+    """Say why a line leaves keys open that are no part of a question, and which line would leave them out."""
+    pattern = line.removesuffix(f" -> {OPEN}")
+    matched = Pattern.parse(pattern)
+    keys = [key for key in inference.source if matched.match(key) is not None]
+    is_reshaped = {*keys} <= {*reshaped_keys(inference)}
+    why = "that the target has in another shape" if is_reshaped else "that nothing decides"
+    return f"{counted(len(keys), 'key')} {why}; to leave out: {pattern} -> !drop"
 
 
 def _question(ambiguity: Ambiguity) -> Iterator[str]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import PurePath
+from itertools import pairwise
 from typing import NamedTuple
 
-from ckptnames.diffs import Diff
-from ckptnames.folding import fold
+from ckptnames.diffs import Diff, compare, renamed
+from ckptnames.errors import PartialPrefix
+from ckptnames.fixing.edits import Strip, rules_of_edits
 from ckptnames.inference.wrappers.pairing import Choice
-from ckptnames.manifest import MODELS, READ, Manifest
+from ckptnames.manifest import MODELS, Manifest
+from ckptnames.report import commands
+from ckptnames.report.commands import allowed, like, patterns_of
 from ckptnames.rules import Rules
 from ckptnames.wording import counted, in_shell, path_in_shell
 
-_IN_MEMORY = ("state-dict", "torch-error")
-"""Formats of manifests that no path names."""
-UNWRITTEN = (*_IN_MEMORY, "manifest", "model")
-"""Formats of what `fix` cannot write again."""
 _MOST_PATTERNS = 3
 """More patterns than this are no detail that could be accepted."""
 _MOST_CHOICES = 6
@@ -66,14 +65,15 @@ def remedy(diff: Diff) -> Remedy:
 
 def _turned_round(diff: Diff) -> Remedy:
     """Say how to compare so that the checkpoint is what could be mended: no file holds the names of a model."""
-    file = _like(diff.target)
+    file = like(diff.target)
     if not file or diff.target.format in MODELS:
         return Remedy()
     lead = "The source is a model, whose names no file holds. To mend the checkpoint, compare the other way round."
-    static = _static(diff.source)
     if not diff.source.name:
         return Remedy(lead, python=f"print(ckptnames.diff({file!r}, model))")
-    return Remedy(lead, (f"ckptnames diff {path_in_shell(file)} {path_in_shell(diff.source.name)}{static}",))
+    return Remedy(
+        lead, (f"ckptnames diff {path_in_shell(file)} {path_in_shell(diff.source.name)}{commands.static(diff.source)}",)
+    )
 
 
 def _left(diff: Diff) -> _Left:
@@ -87,7 +87,7 @@ def _left(diff: Diff) -> _Left:
 
 def _is_small(left: _Left, target: Manifest) -> bool:
     kept = [left.missing, left.reshaped]
-    return 2 * sum(map(len, kept)) <= len(target) and all(len(_patterns(keys)) <= _MOST_PATTERNS for keys in kept)
+    return 2 * sum(map(len, kept)) <= len(target) and all(len(patterns_of(keys)) <= _MOST_PATTERNS for keys in kept)
 
 
 def _may_be_the_same(left: _Left, diff: Diff) -> bool:
@@ -97,85 +97,102 @@ def _may_be_the_same(left: _Left, diff: Diff) -> bool:
     return bool(wanted & had) or (bool(wanted and had) and None in wanted | had)
 
 
-def _patterns(keys: Sequence[str]) -> list[str]:
-    return [group.pattern for group in fold((key, "") for key in keys)]
-
-
 def _of_choices(diff: Diff) -> Remedy:
-    commands = [line for choice in diff.choices[:_MOST_CHOICES] for line in _of_choice(diff, choice)]
-    found = tuple(command for command in commands if command)
+    lines = [line for choice in diff.choices[:_MOST_CHOICES] for line in _of_choice(diff, choice)]
+    found = tuple(filter(None, lines))
     return Remedy("Take the one you want:" if found else "", found)
 
 
 def _of_choice(diff: Diff, choice: Choice) -> list[str]:
-    like = _like(diff.target)
-    without_others = ["--drop-unexpected"] if like else []
     word = choice.strip or choice.add
     if not choice.is_flattened:
-        return [_fix(diff, [f"--rule {in_shell(choice.rule)}"], without_others, word=word)]
-    if not (like and diff.source.name and choice.given):
+        lines = [choice.rule, *_out_of_the_way(diff, choice)]
+        left = _left(compare(renamed(diff.source, Rules.parse("\n".join(lines))), diff.target))
+        return [_fix(diff, [f"--rule {in_shell(line)}" for line in lines], _accepted(diff, left), word)]
+    if not choice.given:
         return []
     # Its names have to get their dots back first: what does that is written to a file, without the other copy.
-    file = in_shell(_rule_file(diff, word))
-    given = f"<(echo {in_shell(choice.given)})"
-    infer = f"ckptnames infer {path_in_shell(_operand(diff.source))} {path_in_shell(like)} --given {given} -o {file}"
-    return [infer, _fix(diff, [f"--rules {file}"], without_others, word=word)]
+    file = commands.rule_file(diff.source, word)
+    infer = commands.infer(diff.source, diff.target, file, given=f"<(echo {in_shell(choice.given)})")
+    return [infer, _fix(diff, [f"--rules {path_in_shell(file)}"], ["--drop-unexpected"], word)] if infer else []
+
+
+def _out_of_the_way(diff: Diff, choice: Choice) -> list[str]:
+    """Leave out what has the names already that this copy gets."""
+    rules = Rules.parse(choice.rule)
+    gets = {name: key for key in diff.source if (name := rules(key)) is not None and name != key}
+    stay = [key for key in diff.source if rules(key) == key]
+    clashing = [key for key in stay if key in gets]
+    if clashing and not any(key in diff.target for key in stay if key not in gets):
+        return ["** -> !drop"]
+    return [f"{pattern} -> !drop" for pattern in patterns_of(clashing)]
 
 
 def _undecided(diff: Diff, left: _Left) -> Remedy:
     """Write down what is known for a person to decide the rest, or leave what is missing to the model."""
-    like = _like(diff.target)
-    if not (like and diff.source.name):
+    file = commands.rule_file(diff.source)
+    infer = commands.infer(diff.source, diff.target, file)
+    if not (infer and like(diff.target)):
         return Remedy()
-    rules = in_shell(_rule_file(diff))
-    written = [
-        f"ckptnames infer {path_in_shell(_operand(diff.source))} {path_in_shell(like)} -o {rules}",
-        _fix(diff, [f"--rules {rules}"], []),
-    ]
-    commands = tuple(command for command in written if command)
+    asked = {key for each in diff.ambiguous for key in (*each.targets, *each.sources)}
+    others = _Left(*([key for key in keys if key not in asked] for keys in left))
+    # The file leaves open what the target has in another shape.
+    opened = allowed("open-key", others.reshaped, [key for key in diff.target if key not in {*others.reshaped}])
+    fix = _fix(diff, [f"--rules {path_in_shell(file)}"], [*opened, *_accepted(diff, others)])
+    written = (infer, fix) if fix else (infer,)
     may_stay = all(each.targets for each in diff.ambiguous) and _is_small(left, diff.target)
     kept = _command_and_line(diff, left) if may_stay else Remedy()
     if not kept.commands:
-        return Remedy("Write the rules to a file, decide there what is open, and apply it:", commands)
+        what = "decide there what is open, and apply it" if diff.ambiguous else "see to what is left, and apply it"
+        return Remedy(f"Write the rules to a file, {what}:", written)
     lead = "If these are the same weights, write the rules to a file, decide there, and apply it:"
-    return kept._replace(otherwise=lead, other_commands=commands)
+    return kept._replace(otherwise=lead, other_commands=written)
 
 
 def _by_hand(diff: Diff) -> Remedy:
-    file = _rule_file(diff)
-    command = _fix(diff, [*_edits(diff.rules), f"--rules {in_shell(file)}"], [])
+    file = path_in_shell(commands.rule_file(diff.source))
+    command = _fix(diff, [*_edits(diff, diff.rules), f"--rules {file}"], [])
     return Remedy(
         "If these are the same weights under other names, say which is which in a file\n"
-        f"such as {in_shell(file)}, one `source -> target` a line.",
+        f"such as {file}, one `source -> target` a line.",
         (command,) if command else (),
     )
 
 
-def _rule_file(diff: Diff, word: str = "") -> str:
-    return PurePath(diff.source.name or "names").with_suffix(f".{word}.rules" if word else ".rules").name
-
-
 def _command_and_line(diff: Diff, left: _Left) -> Remedy:
-    dropped = [*left.unexpected, *left.unexpected_buffers]
     accepted: list[str] = []
-    if _like(diff.target):
+    if like(diff.target):
         # Without flags the rules are found again, from the target.
-        is_short = diff.rules is not None and not diff.evidence and edit_flags(diff.rules) is not None
+        is_short = diff.rules is not None and not diff.evidence and _flags(diff, diff.rules) is not None
         edits = _edits_of(diff) if is_short or diff.recipe else []
-        accepted += [f"--accept {caution.code}" for caution in diff.cautions]
-        accepted += ["--drop-unexpected"] if dropped else []
-        accepted += [f"--allow shape-mismatch={in_shell(pattern)}" for pattern in _patterns(left.reshaped)]
-        accepted += [f"--allow unfilled-target={in_shell(pattern)}" for pattern in _patterns(left.missing)]
+        accepted = [*(f"--accept {caution.code}" for caution in diff.cautions), *_accepted(diff, left)]
     else:
-        edits = _edits(_and_without(diff.rules, [*dropped, *left.reshaped]))
+        edits = _edits(diff, _and_without(diff.rules, [*left.unexpected, *left.unexpected_buffers, *left.reshaped]))
     command = _fix(diff, edits, accepted) if edits or accepted or diff.rules is not None else ""
     python = _python(diff, left)
     return Remedy(_lead(diff, left) if command or python else "", (command,) if command else (), python)
 
 
+def _accepted(diff: Diff, left: _Left) -> list[str]:
+    """Spell the options under which `fix` takes what is left for what is wanted."""
+    if not like(diff.target):
+        return []
+    kept = {*left.missing, *left.reshaped}
+    beside = [key for key in diff.target if key not in kept]
+    return [
+        *["--drop-unexpected"] * bool(left.unexpected or left.unexpected_buffers),
+        *allowed("shape-mismatch", left.reshaped, beside),
+        *allowed("unfilled-target", left.missing, beside),
+    ]
+
+
+def _fix(diff: Diff, edits: Sequence[str], accepted: Sequence[str], word: str = "fixed") -> str:
+    return commands.fix(diff.source, diff.target, edits, accepted, word)
+
+
 def _and_without(rules: Rules | None, keys: Sequence[str]) -> Rules:
     """Add a stage that drops keys, by the names that they have then."""
-    stages = [str(rules or "").strip(), "\n".join(f"{pattern} -> !drop" for pattern in _patterns(keys))]
+    stages = [str(rules or "").strip(), "\n".join(f"{pattern} -> !drop" for pattern in patterns_of(keys))]
     return Rules.parse("\n---\n".join(filter(None, stages)))
 
 
@@ -190,7 +207,13 @@ def _lead(diff: Diff, left: _Left) -> str:
         sentences.append(
             "Once the caution is checked:" if len(diff.cautions) == 1 else "Once the cautions are checked:"
         )
-    if kept:
+    if diff.target.partial:
+        own = f"keeps its own {' and '.join(kept)}, and " if kept else ""
+        sentences.append(
+            f"The model {own}may have more keys than the message names:\n"
+            "load the file with strict=True first, and torch says what strict=False would hide."
+        )
+    elif kept:
         # Even so torch refuses a tensor of another shape, and loads only what the command leaves.
         what = "\nload the file that this writes" if left.reshaped else " load"
         sentences.append(f"The model keeps its own {' and '.join(kept)}:{what} with strict=False.")
@@ -206,8 +229,8 @@ def _python(diff: Diff, left: _Left) -> str:
     rules = str(_and_without(diff.rules, left.unexpected_buffers)).strip()
     if len(rules) <= _LONGEST_ARGUMENT:
         argument = f"rules={rules!r}"
-    elif _like(diff.target) and not _static(diff.target) and not left.unexpected_buffers:
-        argument = f"like={diff.target.name!r}"
+    elif like(diff.target) and not commands.static(diff.target) and not left.unexpected_buffers:
+        argument = f"like={like(diff.target)!r}"
         if diff.cautions:
             argument += f", accept={[caution.code for caution in diff.cautions]!r}"
     else:
@@ -216,72 +239,33 @@ def _python(diff: Diff, left: _Left) -> str:
     return f"model.load_state_dict(ckptnames.remap(state_dict, {argument}){strict})"
 
 
-def _like(target: Manifest) -> str:
-    if not target.name or target.format in _IN_MEMORY or target.open:
-        return ""
-    return f"{target.name}#{target.container}" if target.container != _default(target) else target.name
-
-
-def _static(manifest: Manifest) -> str:
-    """Give the option under which a model is read again, where it was read."""
-    return " --static" if manifest.format == READ and not manifest.name.startswith("git:") else ""
-
-
-def _default(manifest: Manifest) -> str:
-    return manifest.containers[0].name if manifest.containers else ""
-
-
-def _fix(diff: Diff, edits: Sequence[str], accepted: Sequence[str], word: str = "fixed") -> str:
-    """Compose the command, or nothing where the source cannot be written again."""
-    source = diff.source
-    roles = {info.name: info.role for info in source.containers}
-    if not source.name or source.format in UNWRITTEN or roles.get(source.container) == "module":
-        return ""
-    operand = _operand(source)
-    like = _like(diff.target)
-    if not (edits or like):
-        return ""
-    parts = [
-        "ckptnames fix",
-        path_in_shell(operand),
-        *edits,
-        *([f"--like {path_in_shell(like)}{_static(diff.target)}"] if like else []),
-        *accepted,
-        f"-o {path_in_shell(_output(source.name, word))}",
-    ]
-    return " ".join(parts)
-
-
-def _operand(source: Manifest) -> str:
-    return source.name if source.container == _default(source) else f"{source.name}#{source.container}"
-
-
-def _output(source: str, word: str) -> PurePath:
-    """Give the name of the output: beside the source, and for an index beside its folder."""
-    path = PurePath(source)
-    if path.name.endswith(".index.json"):
-        path = path.parent
-    if path.name in ("", ".."):
-        return path / ".." / word
-    return path.with_name(f"{path.stem}.{word}{path.suffix}")
-
-
 def _edits_of(diff: Diff) -> list[str]:
     """Spell the rules of a diff for a shell, those of a recipe by its name."""
     if not diff.recipe or diff.rules is None:
-        return _edits(diff.rules)
-    return [*_edits(Rules(diff.rules.stages[:-1])), f"--rules {diff.recipe}"]
+        return _edits(diff, diff.rules)
+    return [*_edits(diff, Rules(diff.rules.stages[:-1])), f"--rules {diff.recipe}"]
 
 
-def _edits(rules: Rules | None) -> list[str]:
+def _edits(diff: Diff, rules: Rules | None) -> list[str]:
     """Spell rules for a shell: as flags, else as a file that the shell makes up."""
     if rules is None or not len(rules):
         return []
-    flags = edit_flags(rules)
+    flags = _flags(diff, rules)
     if flags is not None:
         return list(map(in_shell, flags))
     lines = " ".join(map(in_shell, str(rules).strip().splitlines()))
     return [f"--rules <(printf '%s\\n' {lines})"]
+
+
+def _flags(diff: Diff, rules: Rules) -> list[str] | None:
+    """Spell rules as flags of `fix`, or give ``None`` where it would refuse one: ``--strip`` is meant for every key."""
+    flags = edit_flags(rules)
+    strips = [Strip(value) for flag, value in pairwise(flags or []) if flag == "--strip"]
+    try:
+        rules_of_edits(strips, diff.source, diff.target if like(diff.target) else None)
+    except PartialPrefix:
+        return None
+    return flags
 
 
 def edit_flags(rules: Rules) -> list[str] | None:

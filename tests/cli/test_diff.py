@@ -223,6 +223,44 @@ def test_the_message_itself_may_stand_for_its_file(run: Run) -> None:
     assert "9 of 9 keys: strip `module.`" in result.stdout
 
 
+STRICT_FIRST = "load the file with strict=True first, and torch says what strict=False would hide.\n"
+
+
+def test_a_message_that_breaks_off_names_not_all_keys(run: Run) -> None:
+    torch.save({f"module.{word}.weight": torch.zeros(3, 3) for word in "abc"}, "a.pt")
+    Path("error.txt").write_text('Missing key(s) in state_dict: "a.weight", "b.weight", "d.weight", ...\n')
+    assert run("diff", "a.pt", "--error", "error.txt").stdout == (
+        "source  a.pt  3 keys\n"
+        "target  error.txt  3 keys, as far as the message tells\n"
+        "note: the message does not name all keys of the model: it breaks off\n"
+        "\n"
+        "3 of 3 keys: strip `module.` (DataParallel or DistributedDataParallel)\n"
+        "\n"
+        "After that 2 keys match in name and shape. What differs:\n"
+        "\n"
+        "missing: in the target only: 1 key\n"
+        "  d.weight\n"
+        "\n"
+        "The model keeps its own 1 missing key, and may have more keys than the message names:\n"
+        f"{STRICT_FIRST}"
+        "\n"
+        "  ckptnames fix a.pt --strip module -o a.fixed.pt\n"
+    )
+    Path("error.txt").write_text('Missing key(s) in state_dict: "a.weight", "b.weight", ...\n')
+    shown = run("diff", "a.pt", "--error", "error.txt").stdout
+    assert "After that all 2 keys that the message names match.\n" in shown
+    assert f"\nThe model may have more keys than the message names:\n{STRICT_FIRST}" in shown
+    assert "load with strict=False" not in shown
+
+
+def test_a_message_about_another_source_names_not_all_keys(run: Run) -> None:
+    torch.save({f"module.{word}.weight": torch.zeros(3, 3) for word in "abc"}, "a.pt")
+    Path("error.txt").write_text('Missing key(s) in state_dict: "a.weight".\nUnexpected key(s) in state_dict: "x".\n')
+    shown = run("diff", "a.pt", "--error", "error.txt").stdout
+    assert "note: the message does not name all keys of the model: it is not about this source\n" in shown
+    assert f"\nThe model may have more keys than the message names:\n{STRICT_FIRST}" in shown
+
+
 def test_a_size_mismatch_in_torchs_message(run: Run) -> None:
     state = net(10).state_dict()
     torch.save(state, "a.pt")
@@ -259,3 +297,44 @@ def test_hostile_names_cannot_steer_the_terminal(run: Run) -> None:
     torch.save({"module.\x1b[31mred": torch.zeros(2), "module.b": torch.zeros(1)}, "a.pt")
     torch.save({"\x1b[31mred": torch.zeros(2), "b": torch.zeros(1)}, "b.pt")
     assert "\x1b" not in run("diff", "a.pt", "b.pt").stdout
+
+
+def test_a_head_of_another_size_behind_a_renamed_body(run: Run) -> None:
+    body = {"mlp.gate.weight": torch.zeros(5, 7), "stem.weight": torch.zeros(3, 4)}
+    torch.save({**body, "fc.weight": torch.zeros(10, 8), "fc.bias": torch.zeros(10)}, "a.pt")
+    renamed = {"ff.gate_proj.weight": torch.zeros(5, 7), "stem.weight": torch.zeros(3, 4)}
+    torch.save({**renamed, "fc.weight": torch.zeros(2, 8), "fc.bias": torch.zeros(2)}, "b.pt")
+    assert run("diff", "a.pt", "b.pt").stdout == (
+        "source  a.pt  4 keys\n"
+        "target  b.pt  4 keys\n"
+        "\n"
+        "1 of 4 keys stand under other names: 1 rule\n"
+        "  mlp.gate.** -> ff.gate_proj.**  1 key\n"
+        "\n"
+        "After that 2 keys match in name and shape. What differs:\n"
+        "\n"
+        "another shape (source, target): 2 keys\n"
+        "  fc.weight  10×8, 2×8\n"
+        "  fc.bias    10, 2\n"
+        "\n"
+        "The model keeps its own 2 keys of another shape:\n"
+        "load the file that this writes with strict=False.\n"
+        "\n"
+        "  ckptnames fix a.pt --like b.pt --allow shape-mismatch='fc.{weight,bias}' -o a.fixed.pt\n"
+    )
+    assert run(*suggested(run("diff", "a.pt", "b.pt").stdout)).exit_code == 0
+    assert torch.load("a.fixed.pt", weights_only=True).keys() == renamed.keys()
+
+
+def test_a_key_that_is_open_under_a_name_of_the_target_fills_nothing(run: Run) -> None:
+    torch.save(
+        {"mlp.gate.weight": torch.zeros(5, 7), "proj": torch.zeros(4, 4), "stem.weight": torch.zeros(3, 4)}, "a.pt"
+    )
+    torch.save(
+        {"ff.gate_proj.weight": torch.zeros(5, 7), "proj": torch.zeros(9, 4), "first.weight": torch.zeros(3, 4)}, "b.pt"
+    )
+    found = json.loads(run("diff", "a.pt", "b.pt", "--json").stdout)["after_rules"]
+    assert found["matched"] == 1
+    assert (found["missing"], found["unexpected"]) == (["first.weight"], ["stem.weight"])
+    assert found["shape_mismatch"] == [{"key": "proj", "source": [4, 4], "target": [9, 4]}]
+    assert "proj  4×4, 9×4\n" in run("diff", "a.pt", "b.pt").stdout

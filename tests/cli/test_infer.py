@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_the_whole_screen(run: Run) -> None:
         "  model.layers.{0-2}.self_attn.{q,k}_proj.weight  ×6\n"
         "\n"
         "Once that is checked:\n"
-        "  ckptnames fix meta.pth --like hf.pt --accept rotary-layout -o OUT\n"
+        "  ckptnames fix meta.pth --like hf.pt --accept rotary-layout -o meta.fixed.pth\n"
     )
 
 
@@ -136,6 +137,37 @@ def test_a_file_is_overwritten_only_where_it_was_given_or_with_force(run: Run) -
     assert run("infer", "meta.pth", "hf.pt", "-o", "names.rules", "--force").exit_code == 0
     assert run("infer", "meta.pth", "hf.pt", "--given", "names.rules", "-o", "names.rules").exit_code == 0
     assert [path.name for path in Path().glob("names*")] == ["names.rules"]
+
+
+def test_files_beside_the_output_stay(run: Run) -> None:
+    save("meta.pth", META)
+    save("hf.pt", HF)
+    Path("names.rules").write_text("# mine\n")
+    Path("names.rules.part").write_text("mine, too")
+    assert run("infer", "meta.pth", "hf.pt", "-o", "names.rules", "--force").exit_code == 0
+    assert Path("names.rules").read_text().startswith("# ckptnames rules 1\n")
+    assert Path("names.rules.part").read_text() == "mine, too"
+    refused = run("infer", "meta.pth", "hf.pt", "-o", "nowhere/names.rules")
+    assert refused.exit_code == 2
+    assert sorted(path.name for path in Path().iterdir()) == ["hf.pt", "meta.pth", "names.rules", "names.rules.part"]
+
+
+@pytest.mark.parametrize(("kind", "code"), [("folder", "output-exists"), ("pipe", "cannot-write")])
+def test_only_a_file_is_replaced(run: Run, kind: str, code: str) -> None:
+    save("meta.pth", META)
+    save("hf.pt", HF)
+    out = Path("names.rules")
+    out.mkdir() if kind == "folder" else os.mkfifo(out)
+    refused = run("infer", "meta.pth", "hf.pt", "-o", "names.rules", "--force")
+    assert (refused.exit_code, refused.stderr.partition(":")[0]) == (2, f"error[{code}]")
+    assert out.is_dir() or out.is_fifo()
+
+
+def test_the_file_that_was_given_may_be_spelled_otherwise(run: Run) -> None:
+    save("meta.pth", META)
+    save("hf.pt", HF)
+    Path("names.rules").write_text("# mine\n")
+    assert run("infer", "meta.pth", "hf.pt", "--given", "names.rules", "-o", "./names.rules").exit_code == 0
 
 
 def test_a_place_that_cannot_be_written(run: Run) -> None:

@@ -184,7 +184,8 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     result = CliRunner().invoke(cli, ["infer", "--by-value", "theirs.pt", "ours.safetensors", "-o", "names.rules"])
     assert (result.exit_code, result.stderr) == (0, "wrote names.rules\n")
     assert "they hold the same values" in result.stdout
-    assert result.stdout.endswith("  ckptnames infer --by-value theirs.pt ours.safetensors -o names.rules\n")
+    applied = "ckptnames fix theirs.pt --rules names.rules --like ours.safetensors -o theirs.fixed.pt"
+    assert result.stdout.endswith(f"\nApply them:\n  {applied}\n")
     args = ["fix", "theirs.pt", "--rules", "names.rules", "--like", "ours.safetensors", "-o", "fixed.pt"]
     assert CliRunner().invoke(cli, args).exit_code == 0
     assert CliRunner().invoke(cli, ["diff", "fixed.pt", "ours.safetensors", "--values"]).exit_code == 0

@@ -189,6 +189,60 @@ def test_a_diff_without_rules_writes_nothing(tmp_path: Path, monkeypatch: pytest
     assert not Path("names.rules").exists()
 
 
+def diffed(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> str:
+    """What ``diff -o`` says of the file that it was to write."""
+    torch.save(ours, "one.pt")
+    torch.save(theirs, "two.pt")
+    return CliRunner().invoke(cli, ["diff", "one.pt", "two.pt", "-o", "names.rules"]).stderr
+
+
+def test_a_diff_writes_cautions_above_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = {f"layers.{i}.attention.w{c}.weight": torch.rand(8 + 4 * (c in "kv"), 8) for i in range(3) for c in "qkv"}
+    renamed = {
+        key.replace("attention.w", "self_attn.").replace(".weight", "_proj.weight"): value
+        for key, value in blocks.items()
+    }
+    assert diffed(blocks, renamed) == "wrote names.rules: 1 rule to version 2\n"
+    assert Path("names.rules").read_text().splitlines() == [
+        "--- version 2",
+        "# caution[rotary-layout]: 6 keys: queries and keys of rotary attention: one side's names are those of Meta's "
+        "or",
+        "# torchtune's code, which pairs neighbouring numbers of a head, the other's are not; where it pairs the two "
+        "halves,",
+        "# the rows of each head have to be permuted",
+        "# layers.{0-2}.self_attn.{q,k}_proj.weight  ×6",
+        "**.attention.w{p:q|k|v}.** -> **.self_attn.{p:q|k|v}_proj.**",
+    ]
+    assert ckptnames.migrations(tmp_path / "names.rules", version=2).version == 2
+
+
+def test_a_diff_writes_no_history_of_what_is_undecided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    square = torch.rand(5, 5)
+    said = diffed(
+        {"stem.weight": torch.rand(3, 4), "block.a.weight": square, "block.b.weight": square},
+        {"first.weight": torch.rand(3, 4), "body.left.weight": square, "body.right.weight": square},
+    )
+    infer = "ckptnames infer one.pt two.pt -o decided.rules"
+    assert said == (
+        "Nothing was written to names.rules: 2 keys are undecided."
+        f" Decide there what is open, and add the lines as the next version:\n  {infer}\n"
+    )
+    assert not Path("names.rules").exists()
+    assert CliRunner().invoke(cli, infer.split()[1:]).exit_code == 1
+    assert "block.** -> !open\n" in Path("decided.rules").read_text()
+
+
+def test_a_diff_writes_no_history_of_two_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = {f"l{i}.weight": torch.rand(2, i + 2) for i in range(4)}
+    both = {f"{copy}.{key}": value for copy in ("student", "teacher") for key, value in net.items()}
+    why = "2 copies fit equally well, and which is wanted has to be decided first."
+    assert diffed(both, net) == f"Nothing was written to names.rules: {why}\n"
+    assert not Path("names.rules").exists()
+
+
 def test_a_diff_does_not_touch_a_file_that_is_no_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.ones(2)}, "one.pt")
