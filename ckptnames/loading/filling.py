@@ -11,8 +11,10 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
+from ckptnames.droppable import is_droppable
 from ckptnames.errors import LoadInterrupted
 from ckptnames.folding import fold
+from ckptnames.loading.handing import Handing, places_of
 from ckptnames.loading.hook import RENAMED, LoadHook
 from ckptnames.loading.pairing import Pair
 from ckptnames.loading.sources import Source
@@ -62,10 +64,11 @@ class Filling:
     def __init__(self, source: Source, target: Target, pairs: Mapping[str, Pair]) -> None:
         self.source, self.target, self.pairs = source, target, pairs
         self._written: dict[str, None] = {}
+        self._handed: dict[str, torch.Tensor] = {}
         self._failure: Exception | None = None
 
-    def run(self, *, assign: bool, keep_dtype: bool, device: torch.device | None) -> None:
-        """Write everything.
+    def run(self, *, assign: bool, keep_dtype: bool, device: torch.device | None) -> frozenset[str]:
+        """Write everything, and give the keys without weights that the model's own code took no value for.
 
         Raises ``load-interrupted`` where something fails once a value may have been written.
         """
@@ -75,6 +78,7 @@ class Filling:
                 values = self._assigned(made, keep_dtype, device) if assign else self._deferred(made, keep_dtype)
             self._load(values, assign)
             self.source.check()
+            return self._passed_over()
         except Exception as error:
             cause = self._failure or error
             raise self._interrupted(cause) from cause
@@ -109,6 +113,10 @@ class Filling:
                 values[key] = made[pair.source]
             elif hasattr(own, "device_mesh"):
                 values[key] = _distributed(self.source.tensor(pair.source), own)
+            elif key in self.target.seen_by_own_code:
+                # What such code keeps has to be there when the file is not.
+                values[key] = self._handed[key] = self.source.tensor(pair.source)
+                continue
             else:
                 values[key] = self._deferred_tensor(pair)
                 continue
@@ -175,15 +183,36 @@ class Filling:
         if entry is not None and self.target.registered(key) is not None:
             setattr(entry.owner, entry.leaf, value)
 
-    def _load(self, values: Mapping[str, Any], assign: bool) -> None:
+    def _load(self, values: dict[str, Any], assign: bool) -> None:
         """Hand all to the model's ``load_state_dict``, which may be its own."""
+        handing = Handing(self._handed, self._note)
         given = OrderedDict(values)
         given._metadata = self._versions()  # type: ignore[attr-defined]
-        found = self.target.model.load_state_dict(given, **_taken(self.target.model, strict=False, assign=assign))
-        lost = [*getattr(found, "missing_keys", ()), *getattr(found, "unexpected_keys", ())]
-        lost = [key for key in lost if key in values]
-        if self._failure is not None or lost:
-            raise self._failure or RuntimeError(f"the model's own code took no value for '{lost[0]}'")
+        with handing:
+            found = self.target.model.load_state_dict(given, **_taken(self.target.model, strict=False, assign=assign))
+        if self._failure is not None:
+            raise self._failure
+        for key in (*getattr(found, "missing_keys", ()), *getattr(found, "unexpected_keys", ())):
+            self._written.pop(key, None)
+        for held in (given, values, self._handed):
+            held.clear()
+        handing.note_kept(self.target.model)
+        for place in places_of(Deferred, self.target.model):
+            raise RuntimeError(f"the model's own code keeps in '{place}' what stands for a tensor of the checkpoint")
+
+    def _note(self, key: str) -> None:
+        self._written[key] = None
+
+    def _passed_over(self) -> frozenset[str]:
+        """Give what was never read, and has no weights; what is tied to something that was is filled."""
+        filled = {*self._written}
+        filled |= {key for group in self.target.manifest.ties if not filled.isdisjoint(group) for key in group}
+        left = [key for key in self.pairs if key not in filled]
+        manifest = self.target.manifest
+        for key in left:
+            if not is_droppable(key, manifest[key], manifest):
+                raise RuntimeError(f"the model's own code took no value for '{key}'")
+        return frozenset(left)
 
     def _versions(self) -> dict[str, dict[str, Any]]:
         """Give what modules said of themselves under the paths that they have in the model."""

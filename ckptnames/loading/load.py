@@ -100,7 +100,8 @@ def load(
     _check_ties(opened, target, pairing)
     opened.check()
     where = None if device is None else torch.device(device)
-    Filling(opened, target, pairing.pairs).run(assign=assign, keep_dtype=dtype == "file", device=where)
+    filling = Filling(opened, target, pairing.pairs)
+    pairing = pairing.without(filling.run(assign=assign, keep_dtype=dtype == "file", device=where))
     return _report(opened, target, pairing, casts if dtype == "model" else [], [*notes, *_on_meta(model)])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ckptnames.diffs import ShapeMismatch
@@ -58,6 +58,10 @@ class Pairing:
     def is_empty(self) -> bool:
         """True where no weight at all is filled."""
         return all(pair.target in self.no_weights for pair in self.pairs.values())
+
+    def without(self, keys: Collection[str]) -> Pairing:
+        """Give the same without some keys of the model, which keep what they have."""
+        return replace(self, pairs={key: pair for key, pair in self.pairs.items() if key not in keys})
 
 
 class _Names(NamedTuple):
@@ -128,8 +132,6 @@ def _as_they_stand(source: Manifest) -> dict[str, str]:
 
 
 def _spelled(source: Manifest) -> Manifest:
-    from dataclasses import replace
-
     olden = old_spelling(source)
     tensors = {olden.get(key, key): info for key, info in source.items()}
     return replace(source, tensors=tensors) if len(tensors) == len(source) else source

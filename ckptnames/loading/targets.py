@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -64,14 +64,26 @@ class Target:
     @property
     def own_code(self) -> str:
         """Name the code that is not torch's and has a say in what the model loads, if there is any."""
+        return next((name for _, name in self._own_code()), "")
+
+    def _own_code(self) -> Iterator[tuple[nn.Module, str]]:
         for _, module in modules(self.model):
             hooks = [getattr(hook, "hook", hook) for hook in module._load_state_dict_pre_hooks.values()]
             methods = [getattr(type(module), name) for name in ("load_state_dict", "_load_from_state_dict")]
             for code in (*hooks, *methods):
                 home = getattr(code, "__module__", None) or type(code).__module__
                 if not home.startswith(("torch.", "ckptnames.")):
-                    return str(getattr(code, "__qualname__", type(code).__qualname__))
-        return ""
+                    yield module, str(getattr(code, "__qualname__", type(code).__qualname__))
+
+    @cached_property
+    def seen_by_own_code(self) -> frozenset[str]:
+        """Name the keys that go through the hands of such code: those of its module, and of all inside."""
+        seen = {id(inner) for module, _ in self._own_code() for inner in module.modules()}
+        return frozenset(
+            key
+            for key in self.manifest
+            if seen and ((entry := self.entries.get(key)) is None or id(entry.owner) in seen)
+        )
 
     def is_weight_norm(self, key: str) -> bool:
         """Tell whether a key is a part of torch's weight norm, new or old."""
