@@ -11,18 +11,15 @@ from torch import nn
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
     CannotAssign,
-    CannotRename,
     LossyCast,
-    MetaModel,
     NeedsAssign,
     NothingMatched,
     OtherNorm,
-    TiedValuesDiffer,
     UnknownChoice,
 )
-from ckptnames.inference.wrappers.obstacles import obstacles
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete
+from ckptnames.loading.content import check_ties, refuse_content, refuse_without_memory, unsaved_on_meta
 from ckptnames.loading.deciding import decided
 from ckptnames.loading.filling import Filling
 from ckptnames.loading.loaded import LoadReport
@@ -34,8 +31,6 @@ from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
 from ckptnames.prediction.wrapper_types import FSDP1, is_a
 from ckptnames.rules import Rules
-from ckptnames.rules.siblings import companions
-from ckptnames.wording import counted
 
 
 def load(
@@ -102,7 +97,7 @@ def load(
     where = None if device is None else torch.device(device)
     filling = Filling(opened, target, pairing.pairs)
     pairing = pairing.without(filling.run(assign=assign, keep_dtype=dtype == "file", device=where))
-    return _report(opened, target, pairing, casts if dtype == "model" else [], [*notes, *_on_meta(model)])
+    return _report(opened, target, pairing, casts if dtype == "model" else [], [*notes, *unsaved_on_meta(model)])
 
 
 _CHOICES = {
@@ -169,17 +164,9 @@ def _refuse_content(opened: Source, target: Target, pairing: Pairing) -> None:
     source = opened.manifest
     if pairing.is_whole:
         return
-    for obstacle in obstacles(source, target.bare_manifest)[:1]:
-        raise CannotRename.by_code(obstacle.code)(source.name, obstacle.message, obstacle.keys, obstacle.help)
     unused = {*pairing.unexpected, *pairing.left_out}
-    parted = [each for each in companions(source) if each.key in unused and each.owner not in unused]
-    if parted:
-        raise CannotRename.by_code("quantised-weights")(
-            source.name,
-            f"{counted(len(parted), 'weight')} would be loaded without the scales that give them meaning",
-            [each.key for each in parted],
-            "build the model quantised in the same way, or dequantise the checkpoint with the library that wrote it",
-        )
+    fills_all = not (pairing.missing or pairing.mismatched)
+    refuse_content(source, target.bare_manifest, source.keys() - unused, fills_all=fills_all)
     there, here = normed(source), normed(target.bare.values())
     if there != here and (pairing.missing or pairing.unexpected):
         _refuse_norms(opened, target, pairing)
@@ -229,38 +216,15 @@ def _is_count(opened: Source, pairing: Pairing, key: str) -> bool:
 
 def _check_memory(opened: Source, target: Target, pairing: Pairing, assign: bool) -> None:
     """Hold that every tensor of the state dict has memory after the load."""
-    if not assign:
-        return
-    left = [
-        key
-        for key in target.manifest
-        if key not in pairing.pairs and (own := target.registered(key)) is not None and own.is_meta
-    ]
-    if left:
-        raise MetaModel(opened.manifest.name, left)
+    on_meta = [key for key in target.manifest if (own := target.registered(key)) is not None and own.is_meta]
+    if assign:
+        refuse_without_memory(opened.manifest, on_meta, pairing.pairs)
 
 
 def _check_ties(opened: Source, target: Target, pairing: Pairing) -> None:
     """Hold that what is one tensor in the model has one value in the source."""
-    tied = {key: number for number, group in enumerate(opened.manifest.ties) for key in group}
-    for group in target.manifest.ties:
-        pairs = [pairing.pairs[key] for key in group if key in pairing.pairs]
-        distinct = {tied.get(pair.source, pair.source): pair.source for pair in pairs}
-        keys = list(distinct.values())
-        if not all(opened.is_equal(keys[0], key) for key in keys[1:]):
-            raise TiedValuesDiffer(opened.manifest.name, group, keys)
-
-
-def _on_meta(model: nn.Module) -> list[str]:
-    """Say of buffers that are not saved that they have no values yet."""
-    found = [
-        f"{path}.{name}" if path else name
-        for path, module in modules(model)
-        for name in module._non_persistent_buffers_set
-        if (buffer := module._buffers.get(name)) is not None and buffer.is_meta
-    ]
-    are = "is" if len(found) == 1 else "are"
-    return [f"{', '.join(found[:3])} {are} not saved, and still without values"] if found else []
+    matched = {key: pair.source for key, pair in pairing.pairs.items()}
+    check_ties(opened, target.manifest, matched)
 
 
 def _report(

@@ -54,7 +54,7 @@ class Source(ABC):
 
     def is_equal(self, one: str, other: str) -> bool:
         """Tell whether two tensors are the same bit for bit: a NaN is equal to itself here."""
-        return _same_bits(self.tensor(one), self.tensor(other))
+        return same_bits(self.tensor(one), self.tensor(other))
 
     def check(self) -> None:  # noqa: B027
         """Raise ``source-changed`` where the source is another than the one that was described."""
@@ -64,7 +64,8 @@ class Source(ABC):
         return True
 
 
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Tell whether two tensors are the same bit for bit."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     one, other = one.contiguous().view(-1).view(torch.uint8), other.contiguous().view(-1).view(torch.uint8)

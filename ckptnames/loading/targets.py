@@ -109,9 +109,7 @@ def target_of(model: nn.Module) -> Target:
     Raises ``not-a-module``, ``endless-model``, ``no-state-dict``.
     """
     manifest = predict_live(model)
-    names = {key: key for key in manifest}
-    if any(wrapped_as(module) is not None for _, module in modules(model)):
-        names = _without_wrappers(model, manifest)
+    names = names_of(model, manifest)
     olden = old_spelling(names.values())
     return Target(model, _with_flat_ties(model, manifest), {key: olden.get(name, name) for key, name in names.items()})
 
@@ -137,17 +135,26 @@ def _with_flat_ties(model: nn.Module, manifest: Manifest) -> Manifest:
     return replace(manifest, ties=(*manifest.ties, *map(tuple, groups.values())))
 
 
-def _without_wrappers(model: nn.Module, manifest: Manifest) -> dict[str, str]:
-    """Take the wrappers out of the names; what a wrapper itself keeps goes where the wrapper stands."""
+def names_of(model: nn.Module, keys: Iterable[str]) -> dict[str, str]:
+    """Take the wrappers out of the names of a model's keys; what a wrapper itself keeps goes where the wrapper stands.
+
+    >>> from torch.optim.swa_utils import AveragedModel
+    >>> averaged = AveragedModel(nn.Linear(2, 2, bias=False))
+    >>> names_of(averaged, averaged.state_dict())
+    {'n_averaged': 'n_averaged', 'module.weight': 'weight'}
+    """
+    keys = list(keys)
+    if all(wrapped_as(module) is None for _, module in modules(model)):
+        return {key: key for key in keys}
     names = canonical(model)
     taken = set(names.values())
     paths = unwrapped_paths(model)
-    for key in manifest:
+    for key in keys:
         if key not in names:
             path, _, leaf = key.rpartition(".")
             name = join(paths.get(path, path), leaf)
             names[key] = key if name in taken else name
-    return {key: names[key] for key in manifest}
+    return {key: names[key] for key in keys}
 
 
 def is_part(name: str) -> bool:

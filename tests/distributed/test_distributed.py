@@ -28,6 +28,8 @@ ON_ALL = [
     "infers_names_where_that_is_asked_for",
     "loads_into_fsdp1",
     "loads_onto_meta",
+    "keeps_nothing_without_memory",
+    "refuses_tied_values_that_differ",
     "loads_by_the_planner",
     "reads_only_its_part",
     "reads_each_item_once",

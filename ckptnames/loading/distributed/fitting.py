@@ -17,6 +17,7 @@ from ckptnames.inference.wrappers.explanation import explain
 from ckptnames.inference.wrappers.wrapping import unwrapped
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete, suggested
+from ckptnames.loading.content import refuse_content, refuse_without_memory
 from ckptnames.loading.deciding import is_decided
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import TIED, heads
@@ -38,12 +39,19 @@ class Policy(NamedTuple):
     mismatched: Literal["raise", "keep"] = "raise"
 
 
-def fit(source: Manifest, target: Manifest, policy: Policy, scopes: Collection[str] = ()) -> LoadReport:
+def fit(
+    source: Manifest,
+    target: Manifest,
+    policy: Policy,
+    scopes: Collection[str] = (),
+    on_meta: Collection[str] = (),
+) -> LoadReport:
     """Hold what is stored against what is wanted, and say what a load will do to every name.
 
     Without rules, what wrappers and prefixes explain is applied; with ``infer`` also what names and shapes tell, if it
-    is complete. Where ``scopes`` are given, only names below one of them can be unexpected. Raises ``PlanError`` and
-    ``LoadError``: ``incomplete-load``, ``nothing-matched``, ``lossy-cast``, and what is wrong with the rules.
+    is complete. Where ``scopes`` are given, only names below one of them can be unexpected; names ``on_meta`` have to
+    be filled. Raises ``PlanError`` and ``LoadError``: ``incomplete-load``, ``nothing-matched``, ``lossy-cast``,
+    ``meta-model``, what no rename turns into weights, and what is wrong with the rules.
     """
     rules = _explained(source, target) if policy.rules is None else policy.rules
     found = _report(source, target, rules, scopes)
@@ -55,8 +63,21 @@ def fit(source: Manifest, target: Manifest, policy: Policy, scopes: Collection[s
             found = replace(_report(source, target, inference.rules, scopes), notes=(note,))
         else:
             suggestion = _suggested(inference, source, target)
+    if not found.is_complete:
+        fills_all = not (found.missing or found.mismatched)
+        used = set(found.matched.values())
+        refuse_content(_within(source, found.rules, scopes), target, used, fills_all=fills_all)
     _check(found, source, target, policy, suggestion)
+    refuse_without_memory(source, on_meta, found.matched)
     return found
+
+
+def _within(source: Manifest, rules: Rules, scopes: Collection[str]) -> Manifest:
+    """Take out of the source what is not asked for, such as an optimizer beside the weights."""
+    if not scopes:
+        return source
+    kept = {key: info for key, info in source.items() if any(_is_below(name, scopes) for name in rules.targets(key))}
+    return replace(source, tensors=kept)
 
 
 def _explained(source: Manifest, target: Manifest) -> Rules:
@@ -179,12 +200,26 @@ def described(state_dict: Mapping[str, Any], name: str = "") -> Manifest:
     return replace(of_state_dict(state_dict, name), ties=_ties(state_dict))
 
 
+def on_meta(state_dict: Mapping[str, Any]) -> list[str]:
+    """Name the tensors of a flat state dict that have no memory.
+
+    >>> on_meta({"a": torch.ones(1), "b": torch.ones(1, device="meta")})
+    ['b']
+    """
+    return [key for key, value in state_dict.items() if isinstance(value, torch.Tensor) and value.is_meta]
+
+
 def _ties(state_dict: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     groups: dict[object, list[str]] = {}
     for key, value in state_dict.items():
-        local = value.to_local() if isinstance(value, DTensor) else value
-        if isinstance(local, torch.Tensor):
+        if isinstance(value, torch.Tensor):
+            part = local(value)
             # The storage itself, not where its memory begins: a rank's share may be empty.
-            storage = local.untyped_storage()._cdata
-            groups.setdefault((storage, local.storage_offset(), value.shape, local.stride()), []).append(key)
+            storage = part.untyped_storage()._cdata
+            groups.setdefault((storage, part.storage_offset(), value.shape, part.stride()), []).append(key)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """Give what this rank holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -14,12 +14,14 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 from torch.distributed.tensor import DTensor
 
 from ckptnames.errors import OptionNotSupported, RankFailed
-from ckptnames.loading.distributed.fitting import Policy, described, fit
+from ckptnames.loading.content import check_ties
+from ckptnames.loading.distributed.fitting import Policy, described, fit, on_meta
+from ckptnames.loading.distributed.models import tie_again, ties_on_meta
 from ckptnames.loading.distributed.together import as_ckptnames_errors, is_distributed, together
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.sources import Loadable, Source, open_source
+from ckptnames.loading.targets import names_of
 from ckptnames.manifest import Manifest
-from ckptnames.prediction.canonical import canonical
 from ckptnames.rules import Rules
 
 
@@ -45,11 +47,12 @@ def load_from_rank0(
     {'weight': 'module.weight', 'bias': 'module.bias'}
 
     Raises on every rank what is wrong on any, before the first value is written: ``incomplete-load``,
-    ``nothing-matched``, ``lossy-cast``, ``rank-failed``, what reading raises, and what is wrong with the rules.
+    ``nothing-matched``, ``lossy-cast``, ``tied-values-differ``, ``meta-model``, ``rank-failed``, what reading raises,
+    and what is wrong with the rules.
     """
     given = Rules.parse(rules) if isinstance(rules, str) else rules
     policy = Policy(given, infer, accept, missing, unexpected, mismatched)
-    names = canonical(model)
+    names = names_of(model, model.state_dict())
     opened: list[Source] = []
 
     def open_it() -> Manifest | None:
@@ -69,7 +72,11 @@ def load_from_rank0(
     found: list[LoadReport] = []
 
     def plan_it() -> str:
-        found.append(fit(manifest, described(_state(model, names)), policy))
+        state = _state(model, names)
+        target = described(state)
+        found.append(fit(manifest, target, policy, on_meta=on_meta(state)))
+        if opened:
+            check_ties(opened[0], target, found[0].matched)
         return _digest(found[0])
 
     _check_alike(together(plan_it, "planning"))
@@ -114,16 +121,19 @@ def _write(model: nn.Module, names: Mapping[str, str], values: Mapping[str, Any]
     """Put values into the model; an empty dict on the other ranks, which take names and shapes from rank 0."""
     keys = {name: key for key, name in names.items()}
     own = model.state_dict()
+    ties = ties_on_meta(model, own)
     full = {keys[name]: _as_wanted(value, own[keys[name]]) for name, value in values.items()}
     if not is_distributed():
         is_meta = any(isinstance(value, torch.Tensor) and value.is_meta for value in own.values())
         model.load_state_dict(full, strict=False, assign=is_meta)
+        tie_again(model, ties)
         return
     # Not strict: what is missing was found already, and these are the keys as the wrapped model has them.
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
     with as_ckptnames_errors(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"torch\.distributed")
         set_model_state_dict(model, full, options=options)
+    tie_again(model, ties)
 
 
 def _as_wanted(value: Any, wanted: Any) -> Any:
