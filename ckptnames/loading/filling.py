@@ -64,6 +64,7 @@ class Filling:
     def __init__(self, source: Source, target: Target, pairs: Mapping[str, Pair]) -> None:
         self.source, self.target, self.pairs = source, target, pairs
         self._written: dict[str, None] = {}
+        self._emptied: set[str] = set()
         self._handed: dict[str, torch.Tensor] = {}
         self._failure: Exception | None = None
 
@@ -88,7 +89,7 @@ class Filling:
 
     def _interrupted(self, error: Exception) -> LoadInterrupted:
         reason = getattr(error, "message", "") or _last_line(error)
-        written = [key for key in self.pairs if key in self._written]
+        written = [key for key in self.pairs if key in self._written or key in self._emptied]
         patterns = [group.pattern for group in fold((key, "") for key in written)]
         return LoadInterrupted(self.source.manifest.name, reason, written, patterns, len(self.pairs))
 
@@ -109,24 +110,24 @@ class Filling:
             own = self.target.registered(key)
             if keep_dtype and own is not None and pair.source in self.source.manifest:
                 self._take_dtype(key, own, self.source.dtype(pair.source))
-            if pair.source in made:
-                values[key] = made[pair.source]
-            elif hasattr(own, "device_mesh"):
-                values[key] = _distributed(self.source.tensor(pair.source), own)
-            elif key in self.target.seen_by_own_code:
-                # What such code keeps has to be there when the file is not.
-                values[key] = self._handed[key] = self.source.tensor(pair.source)
-                continue
-            else:
+            if key not in self.target.seen_by_own_code and pair.source not in made and not hasattr(own, "device_mesh"):
                 values[key] = self._deferred_tensor(pair)
                 continue
-            self._written[key] = None
+            value = made[pair.source] if pair.source in made else self.source.tensor(pair.source)
+            if hasattr(own, "device_mesh"):
+                value = _distributed(value, own)
+            values[key] = value
+            if key in self.target.seen_by_own_code and isinstance(value, torch.Tensor):
+                # What such code keeps has to be there when the file is not: one object for each key, nobody else's.
+                values[key] = self._handed[key] = value.detach()
+            else:
+                self._written[key] = None
         return values
 
     def _take_dtype(self, key: str, own: torch.Tensor, dtype: torch.dtype) -> None:
         if own.dtype != dtype and not nn.parameter.is_lazy(own):
             own.data = torch.empty_like(own, dtype=dtype)
-            self._written[key] = None
+            self._emptied.add(key)
 
     def _deferred_tensor(self, pair: Pair) -> Deferred:
         """Make one; ``fill`` reads into what it is given."""

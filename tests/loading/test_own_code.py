@@ -89,6 +89,20 @@ def test_a_value_that_own_code_drops_without_a_word_is_missed(source: str, tmp_p
         ckptnames.load(Dropping(), given)
 
 
+def test_memory_for_another_dtype_is_not_taken_for_a_value(tmp_path: Path) -> None:
+    torch.save(Dropping().half().state_dict(), tmp_path / "run.pt")
+    with pytest.raises(errors.LoadInterrupted, match=r"took no value for 'head\.weight'") as info:
+        ckptnames.load(Dropping(), tmp_path / "run.pt", dtype="file")
+    assert "head.weight" in info.value.overwritten
+
+
+def test_a_sparse_tensor_that_own_code_drops_is_missed() -> None:
+    state = Dropping().state_dict()
+    state["head.weight"] = state["head.weight"].to_sparse()
+    with pytest.raises(errors.LoadInterrupted, match=r"took no value for 'head\.weight'"):
+        ckptnames.load(Dropping(), state)
+
+
 def without_b(_: nn.Module, state_dict: Any, prefix: str, *args: Any) -> None:
     del state_dict[prefix + "b.weight"]
 
