@@ -110,21 +110,37 @@ def _since(start: int, source: Manifest, target: Target, history: Migrations) ->
     return _paired_inside_wrappers(source, target, rules) if len(rules) else paired(source, target, None)
 
 
-def _one_of(tried: list[tuple[Pairing, str]], name: str) -> Decided | None:
-    """Take the reading that is whole; raises where two are, and part."""
-    whole = [(pairing, note) for pairing, note in tried if pairing.is_whole]
-    for pairing, _ in whole[1:]:
-        first = whole[0][0]
-        parted = [
-            (pair.source, f"{first.pairs[key].target} or {other.target}")
-            for key, pair in pairing.pairs.items()
-            if key in first.pairs and first.pairs[key].source != pair.source
-            for other in pairing.pairs.values()
-            if other.source == first.pairs[key].source
-        ]
+def _one_of(tried: list[tuple[Pairing, str]], name: str) -> Decided:
+    """Take the reading that fills most of the model; raises where another fills as much, and otherwise."""
+    best, note = max(tried, key=lambda each: _worth(each[0]))
+    for pairing, _ in tried:
+        parted = _parted(best, pairing) if _worth(pairing) == _worth(best) else []
         if parted:
             raise ExchangedNames(name, parted)
-    return Decided(whole[0][0], (whole[0][1],) if whole[0][1] else ()) if whole else None
+    return Decided(best, (note,) if note else ())
+
+
+def _worth(pairing: Pairing) -> tuple[int, ...]:
+    n_filled = sum(key not in pairing.no_weights for key in pairing.pairs)
+    return n_filled, len(pairing.mismatched), -len(pairing.unexpected)
+
+
+def _parted(one: Pairing, other: Pairing) -> list[tuple[str, str]]:
+    """Say of entries of the source that go elsewhere under another reading where they go under both."""
+    found = []
+    first, second = _targets(one), _targets(other)
+    for source in dict.fromkeys((*second, *first)):
+        names = [", ".join(each.get(source, ())) or "nothing" for each in (first, second)]
+        if names[0] != names[1]:
+            found.append((source, " or ".join(names)))
+    return found
+
+
+def _targets(pairing: Pairing) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pair in pairing.pairs.values():
+        found.setdefault(pair.source, []).append(pair.target)
+    return found
 
 
 def _paired_inside_wrappers(source: Manifest, target: Target, rules: Rules) -> Pairing:
