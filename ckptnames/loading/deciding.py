@@ -18,6 +18,9 @@ from ckptnames.loading.targets import Target
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.wrapper_types import unwrapped
 from ckptnames.rules import Rules
+from ckptnames.wording import counted
+
+UNDECIDED = "infer=True applied nothing: names and shapes leave keys undecided"
 
 
 class Decided(NamedTuple):
@@ -38,14 +41,30 @@ def decided(
     """
     source = opened.manifest
     if rules is not None:
-        return Decided(paired(source, target, rules))
+        return Decided(paired(source, target, rules), idle_note(source, rules))
     found = _by_the_model(opened, target) or Decided(paired(source, target, None))
     if not (found.pairing.missing and found.pairing.unexpected) or (partly and not infer):
         return found
     inference = _inferred(source, target)
     if infer and is_decided(inference, source.name, accept):
         return Decided(paired(source, target, inference.rules), ("the rules were inferred from names and shapes",))
-    return found._replace(suggestion=_suggestion(inference, source, target))
+    notes = (*found.notes, UNDECIDED) if infer else found.notes
+    return found._replace(notes=notes, suggestion=_suggestion(inference, source, target))
+
+
+def idle_note(source: Manifest, rules: Rules) -> tuple[str, ...]:
+    """Say of rules of which none matches a key that they do, where they were not refused for it.
+
+    >>> from ckptnames.manifest import TensorInfo
+    >>> idle_note(Manifest({"weight": TensorInfo("F32", (2,), 8)}), Rules.parse("wieght -> !drop"))
+    ('the names are those of the model already, and 1 rule matches no key: wieght -> !drop',)
+    """
+    idle = [str(rule) for stage in rules.stages for rule in stage.rules if not rule.optional]
+    if not idle or any(fate.steps for key in source for fate in rules.fates(key)):
+        return ()
+    match = "matches" if len(idle) == 1 else "match"
+    shown = "; ".join(idle[:3]) + ("; …" if len(idle) > 3 else "")
+    return (f"the names are those of the model already, and {counted(len(idle), 'rule')} {match} no key: {shown}",)
 
 
 def _inferred(source: Manifest, target: Target) -> Inference:

@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.optim.swa_utils import AveragedModel
 
 from ckptnames.errors import (
     CkptnamesError,
@@ -301,3 +302,26 @@ def test_one_number_more_is_no_placeholder_where_every_weight_is_filled(kind: st
     state = {"weight": torch.ones(2, 2), "temperature": torch.ones(1)}
     report = load_distributed(nn.Linear(2, 2, bias=False), saved(state, kind), unexpected="ignore")
     assert report.unexpected == ("temperature",)
+
+
+@KINDS
+def test_what_was_asked_for_in_vain_is_told(kind: str) -> None:
+    state = {"p.w": torch.ones(2), "q.w": torch.ones(2), "z.w": torch.ones(3)}
+    model = nn.ModuleDict({name: nn.ParameterDict({"w": torch.ones(n)}) for name, n in (("x", 2), ("y", 2), ("z", 3))})
+    report = load_distributed(model, saved(state, kind), infer=True, missing="keep", unexpected="ignore")
+    assert report.notes == ("infer=True applied nothing: names and shapes leave keys undecided",)
+    report = load_distributed(
+        nn.ModuleDict({name[0]: nn.ParameterDict({"w": value}) for name, value in state.items()}),
+        saved(state, kind),
+        rules="r.w -> !drop",
+    )
+    assert "1 rule matches no key: r.w -> !drop" in str(report)
+
+
+@KINDS
+def test_what_an_average_has_counted_is_loaded(kind: str) -> None:
+    averaged, model = AveragedModel(nn.Linear(2, 2)), AveragedModel(nn.Linear(2, 2))
+    for _ in range(2):
+        averaged.update_parameters(nn.Linear(2, 2))
+    report = load_distributed(model, saved(averaged.state_dict(), kind))
+    assert int(model.n_averaged) == 2 and "n_averaged" in report.matched

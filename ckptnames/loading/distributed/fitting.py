@@ -18,7 +18,7 @@ from ckptnames.inference.wrappers.wrapping import unwrapped
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete, suggested
 from ckptnames.loading.content import refuse_content, refuse_without_memory
-from ckptnames.loading.deciding import is_decided
+from ckptnames.loading.deciding import UNDECIDED, idle_note, is_decided
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import TIED, heads
 from ckptnames.manifest import Manifest
@@ -55,6 +55,8 @@ def fit(
     """
     rules = _explained(source, target) if policy.rules is None else policy.rules
     found = _report(source, target, rules, scopes)
+    if policy.rules is not None:
+        found = replace(found, notes=idle_note(source, policy.rules))
     suggestion = None
     if policy.rules is None and found.missing and found.unexpected:
         inference = inferred(source, target)
@@ -63,6 +65,7 @@ def fit(
             found = replace(_report(source, target, inference.rules, scopes), notes=(note,))
         else:
             suggestion = _suggested(inference, source, target)
+            found = replace(found, notes=(UNDECIDED,) if policy.infer else ())
     if not found.is_complete:
         fills_all = not (found.missing or found.mismatched)
         used = set(found.matched.values())
