@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -11,9 +11,11 @@ from torch import nn
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
     CannotAssign,
+    CannotPlace,
     LossyCast,
     NeedsAssign,
     NothingMatched,
+    OptionNotSupported,
     OtherNorm,
     UnknownChoice,
 )
@@ -25,7 +27,7 @@ from ckptnames.loading.filling import Filling
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import Pairing
 from ckptnames.loading.sources import Loadable, Source, open_source
-from ckptnames.loading.spreading import is_for_ranks
+from ckptnames.loading.spreading import is_for_ranks, is_of_ranks
 from ckptnames.loading.targets import Target, normed, target_of
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
@@ -66,7 +68,13 @@ def load(
     reading a path raises; ``load-interrupted`` where the writing itself fails.
     """
     _check_choices(dtype=dtype, missing=missing, unexpected=unexpected, mismatched=mismatched)
-    if is_for_ranks(model, source) and not assign and dtype == "model" and device is None:
+    new = {"assign=True": assign, 'dtype="file"': dtype == "file", f"device={str(device)!r}": device is not None}
+    options = [option for option, is_given in new.items() if is_given]
+    if options and is_of_ranks(source):
+        raise OptionNotSupported(
+            f"{options[0]} for a folder of shards", "leave it out: the shards go into the tensors that the model has"
+        )
+    if is_for_ranks(model, source) and not options:
         from ckptnames.loading.distributed import load_distributed
 
         return load_distributed(
@@ -83,7 +91,7 @@ def load(
     target = target_of(model)
     opened = open_source(source, container, target.bare_manifest)
     given = Rules.parse(rules) if isinstance(rules, str) else rules
-    assign = _is_assigned(target, assign, device)
+    assign = _is_assigned(target, assign, dtype == "file", device)
     allowed = _Allowed(missing == "keep", unexpected == "ignore", mismatched == "keep")
     partly = allowed.missing and allowed.unexpected
     pairing, notes, suggestion = decided(opened, target, given, infer, accept, partly)
@@ -147,16 +155,31 @@ def _weights(manifest: Manifest) -> list[str]:
     return [key for key, info in manifest.items() if not is_droppable(key, info, manifest)]
 
 
-def _is_assigned(target: Target, assign: bool, device: object) -> bool:
+def _is_assigned(target: Target, assign: bool, keep_dtype: bool, device: torch.device | str | None) -> bool:
     """Tell whether the model gets new tensors: what has no memory cannot be copied into."""
     own = [tensor for key in target.manifest if (tensor := target.registered(key)) is not None]
     on_meta = any(tensor.is_meta for tensor in own)
     if device is not None and not (assign or on_meta):
         raise NeedsAssign(f"device={str(device)!r}")
     sharded = [path for path, module in modules(target.model) if is_a(module, FSDP1)]
-    if sharded and (assign or on_meta):
-        raise CannotAssign(sharded)
+    if sharded and (assign or keep_dtype or on_meta):
+        raise CannotAssign(sharded, "assign=True" if assign else 'dtype="file"' if keep_dtype else "")
+    if device is not None:
+        _check_device(torch.device(device), own)
     return assign or on_meta
+
+
+def _check_device(device: torch.device, own: Iterable[torch.Tensor]) -> None:
+    """Refuse a device on which there would be no values, or that is not where the ranks have their parts."""
+    if device.type == "meta":
+        raise CannotPlace(device, "has no values", "name the device that is to hold them, as in device='cpu'")
+    meshes = {tensor.device_mesh.device_type for tensor in own if hasattr(tensor, "device_mesh")}
+    if meshes - {str(device)}:
+        raise CannotPlace(
+            device,
+            f"is not where the model is sharded: that is '{min(meshes)}'",
+            "leave it out: each part goes to the device of its mesh",
+        )
 
 
 def _refuse_content(opened: Source, target: Target, pairing: Pairing) -> None:

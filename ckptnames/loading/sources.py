@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ckptnames.errors import NoSuchEntry, NotAStateDict
+from ckptnames.errors import NoSuchContainer, NoSuchEntry, NotAStateDict, TwoContainers
 from ckptnames.formats.containers import quoted, role_of
 from ckptnames.formats.reading import open_path
 from ckptnames.formats.safetensors_file import STAMP
@@ -75,14 +75,18 @@ def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
 def open_source(source: Loadable, container: str | None, target: Manifest) -> Source:
     """Open the container that is named, or else the one that fills most of ``target``.
 
-    Raises ``no-such-container``, ``not-a-state-dict``, and what reading a path raises.
+    Raises ``no-such-container``, ``two-containers``, ``not-a-state-dict``, and what reading a path raises.
     """
     if isinstance(source, str | os.PathLike):
         from ckptnames.loading.files import FileSource
 
         checkpoint, named = open_path(source)
+        if named is not None and container not in (None, named):
+            raise TwoContainers(source, named, container)
         return FileSource(checkpoint, named if container is None else container, target)
     if isinstance(source, nn.Module):
+        if container is not None:
+            raise NoSuchContainer("", container, [], "container=")
         return _Memory("", source.state_dict())
     if isinstance(source, Mapping):
         return _of_mapping(source, container, target)
