@@ -65,6 +65,8 @@ class Filling:
         self.source, self.target, self.pairs = source, target, pairs
         self._written: dict[str, None] = {}
         self._emptied: set[str] = set()
+        self.out_of_range: dict[str, None] = {}
+        """Keys of which a value was beyond the range of the model's dtype."""
         self._handed: dict[str, torch.Tensor] = {}
         self._failure: Exception | None = None
 
@@ -116,6 +118,7 @@ class Filling:
             value = made[pair.source] if pair.source in made else self.source.tensor(pair.source)
             if hasattr(own, "device_mesh"):
                 value = _distributed(value, own)
+            self._note_range(key, value, own)
             values[key] = value
             if key in self.target.seen_by_own_code and isinstance(value, torch.Tensor):
                 # What such code keeps has to be there when the file is not: one object for each key, nobody else's.
@@ -140,12 +143,21 @@ class Filling:
         if self._failure is not None:
             raise self._failure
         try:
-            self.source.read_into(pair.source, place)
+            if _is_narrower(place.dtype, self.source.dtype(pair.source)):
+                value = self.source.tensor(pair.source)
+                self._note_range(pair.target, value, place)
+                place.copy_(value)
+            else:
+                self.source.read_into(pair.source, place)
         except Exception as error:
             self._failure = error
             raise
         finally:
             self._written[pair.target] = None
+
+    def _note_range(self, key: str, value: Any, own: torch.Tensor | None) -> None:
+        if isinstance(value, torch.Tensor) and own is not None and _is_out_of_range(value, own.dtype):
+            self.out_of_range[key] = None
 
     def _assigned(self, made: Mapping[str, Any], keep_dtype: bool, device: torch.device | None) -> dict[str, Any]:
         """Put new tensors into the modules one by one, so that each old one goes before the next new one comes."""
@@ -170,7 +182,9 @@ class Filling:
         own = self.target.registered(key)
         if own is None:
             return value
-        value = value if keep_dtype else value.to(own.dtype)
+        if not keep_dtype:
+            self._note_range(key, value, own)
+            value = value.to(own.dtype)
         if hasattr(own, "device_mesh"):
             value = _distributed(value, own)
         else:
@@ -235,6 +249,18 @@ def _taken(model: nn.Module, **options: bool) -> dict[str, bool]:
     parameters = inspect.signature(model.load_state_dict).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return {name: value for name, value in options.items() if name in parameters or (takes_all and name == "strict")}
+
+
+def _is_out_of_range(value: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Tell whether a float of a tensor becomes infinite, or the largest there is, in another dtype."""
+    if value.layout is not torch.strided or not _is_narrower(dtype, value.dtype):
+        return False
+    return bool((value.isfinite() & (value.abs() > torch.finfo(dtype).max)).any())
+
+
+def _is_narrower(dtype: torch.dtype, other: torch.dtype) -> bool:
+    is_float = dtype.is_floating_point and other.is_floating_point
+    return is_float and torch.finfo(dtype).max < torch.finfo(other).max
 
 
 def _distributed(value: torch.Tensor, own: Any) -> torch.Tensor:

@@ -33,6 +33,7 @@ from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
 from ckptnames.prediction.wrapper_types import FSDP1, is_a
 from ckptnames.rules import Rules
+from ckptnames.wording import counted
 
 
 def load(
@@ -105,7 +106,8 @@ def load(
     where = None if device is None else torch.device(device)
     filling = Filling(opened, target, pairing.pairs)
     pairing = pairing.without(filling.run(assign=assign, keep_dtype=dtype == "file", device=where))
-    return _report(opened, target, pairing, casts if dtype == "model" else [], [*notes, *unsaved_on_meta(model)])
+    notes = (*notes, *_out_of_range(list(filling.out_of_range)), *unsaved_on_meta(model))
+    return _report(opened, target, pairing, casts if dtype == "model" else [], notes)
 
 
 _CHOICES = {
@@ -221,8 +223,8 @@ def _check_casts(opened: Source, target: Target, pairing: Pairing, casts: Sequen
     lost = []
     for cast in casts:
         why = loss(cast.source, cast.target, len(target.manifest[cast.key].shape or ()))
-        own = target.registered(cast.key)
-        is_buffer = own is not None and not own.requires_grad
+        entry = target.entries.get(cast.key)
+        is_buffer = entry is not None and entry.kind == "buffer"
         if why and not (keep_dtype and is_buffer) and not _is_count(opened, pairing, cast.key):
             lost.append((cast.key, cast.source, cast.target, why))
     if lost:
@@ -248,6 +250,14 @@ def _check_ties(opened: Source, target: Target, pairing: Pairing) -> None:
     """Hold that what is one tensor in the model has one value in the source."""
     matched = {key: pair.source for key, pair in pairing.pairs.items()}
     check_ties(opened, target.manifest, matched)
+
+
+def _out_of_range(keys: Sequence[str]) -> Iterator[str]:
+    """Say of tensors that not all of their values fit into the dtype of the model."""
+    if keys:
+        has = "has" if len(keys) == 1 else "have"
+        which = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+        yield f"{counted(len(keys), 'tensor')} {has} values beyond the range of the model's dtype: {which}"
 
 
 def _report(
