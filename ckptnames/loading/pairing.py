@@ -181,7 +181,8 @@ def _pairing(source: Manifest, target: Target, names: _Names) -> Pairing:
     found = {key: pair for key, pair in found.items() if _is_of_its_kind(source, target, pair)}
     mismatched, fitting = _by_shape(source, target, found)
     missing, _ = _left(target.manifest, (key for key in target.manifest if key not in found))
-    used = {pair.source for pair in found.values()}
+    filling = {pair.source for pair in found.values()}
+    used = filling.copy()
     used |= {key for group in source.ties if not used.isdisjoint(group) for key in group}
     dropped = {key for key in source if not names.rules.targets(key)}
     unexpected, left_out = _left(source, (key for key in source if key not in used and key not in dropped))
@@ -192,7 +193,7 @@ def _pairing(source: Manifest, target: Target, names: _Names) -> Pairing:
         missing,
         (*unexpected, *entries),
         mismatched,
-        (*left_out, *(key for key in source if key in dropped)),
+        (*left_out, *(key for key in source if key in dropped or key in used - filling)),
         frozenset(key for key, info in target.manifest.items() if is_droppable(key, info, target.manifest)),
     )
 

@@ -325,3 +325,16 @@ def test_what_an_average_has_counted_is_loaded(kind: str) -> None:
         averaged.update_parameters(nn.Linear(2, 2))
     report = load_distributed(model, saved(averaged.state_dict(), kind))
     assert int(model.n_averaged) == 2 and "n_averaged" in report.matched
+
+
+@KINDS
+def test_what_is_not_needed_is_told(kind: str) -> None:
+    state = {"weight": torch.ones(2, 2), "bn.num_batches_tracked": torch.tensor(3), "x": torch.ones(2)}
+    report = load_distributed(nn.Linear(2, 2, bias=False), saved(state, kind), rules="x -> !drop")
+    assert report.left_out == ("bn.num_batches_tracked", "x") and report.is_complete
+
+
+def test_another_name_of_a_tensor_that_was_loaded_is_told() -> None:
+    one = torch.ones(2, 2)
+    report = load_distributed(nn.Linear(2, 2, bias=False), saved({"weight": one, "other": one}, "file"))
+    assert report.left_out == ("other",) and report.is_complete

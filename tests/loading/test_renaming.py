@@ -198,6 +198,12 @@ def test_buffers_without_weights_stand_in_no_ones_way() -> None:
     assert report.left_out == ("embeddings.position_ids",)
 
 
+def test_another_name_of_a_tensor_that_was_loaded_is_told() -> None:
+    one = torch.ones(2, 2)
+    report = ckptnames.load(nn.Linear(2, 2, bias=False), {"weight": one, "other": one})
+    assert report.left_out == ("other",) and report.is_complete
+
+
 def test_a_count_that_is_missing_is_kept_whatever_the_version_says() -> None:
     trained = Normed().state_dict()
     assert trained._metadata["bn"] == {"version": 2}  # type: ignore[attr-defined]

@@ -120,7 +120,16 @@ def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection
     tied = _through_ties(target, matched)
     unfilled = [name for name in target if name not in matched and name not in tied and name not in wrong - odd]
     missing = tuple(name for name in unfilled if name not in found.droppable)
-    unexpected = tuple(name for name in _targets(found, "unexpected-key") if not scopes or _is_below(name, scopes))
+    used = {*matched.values()}
+    # What is tied to one that is used has its place there.
+    used |= {key for group in source.ties if not used.isdisjoint(group) for key in group}
+    unexpected = tuple(
+        problem.targets[0]
+        for problem in found.problems
+        if problem.code == "unexpected-key"
+        and problem.keys[0] not in used
+        and (not scopes or _is_below(problem.targets[0], scopes))
+    )
     return LoadReport(
         source=source.name,
         container=source.container,
@@ -131,10 +140,21 @@ def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection
         unexpected=unexpected,
         mismatched=tuple(mismatched),
         kept=(*(name for name in unfilled), *(each.key for each in mismatched)),
-        left_out=tuple(key for key in source if not rules.targets(key)),
+        left_out=tuple(_left_out(source, target, rules, {*unexpected}, scopes)),
         cast=tuple(_casts(matched, source, target)),
         rules=rules,
     )
+
+
+def _left_out(
+    source: Manifest, target: Manifest, rules: Rules, unexpected: Collection[str], scopes: Collection[str]
+) -> Iterable[str]:
+    """Name what is dropped, and what has no place and needs none: no weights, or those of another key."""
+    for key in source:
+        names = rules.targets(key)
+        asked_for = [name for name in names if not scopes or _is_below(name, scopes)]
+        if not names or (asked_for and not any(name in target or name in unexpected for name in asked_for)):
+            yield key
 
 
 def _targets(found: Plan, code: str) -> list[str]:
