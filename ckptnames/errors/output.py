@@ -147,6 +147,15 @@ class CannotWrite(FileError):
         )
 
 
+class ReservedEntry(CannotWrite):
+    """An entry beside the weights that has the name of what is saved with them."""
+
+    def __init__(self, out: object, name: str) -> None:
+        super().__init__(out, f"'beside' has the entry '{name}', which is for what belongs to the weights")
+        self.name = name
+        self.help = "give it another name in 'beside'"
+
+
 class NoFolder(CannotWrite):
     """The folder of the output does not exist."""
 

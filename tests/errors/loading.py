@@ -392,6 +392,16 @@ def a_device_beside_the_mesh() -> None:
         ckptnames.load(model, nn.Linear(2, 2), assign=True, device="cuda")
 
 
+@raises(errors.ReservedEntry)
+def an_entry_beside_the_weights_with_their_name() -> None:
+    """
+    error[cannot-write]: 'run.pt' cannot be written: 'beside' has the entry 'state_dict', which is for what belongs to the weights
+      --> run.pt
+      help: give it another name in 'beside'. Nothing was left behind
+    """
+    ckptnames.save(nn.Linear(2, 2), "run.pt", beside={"epoch": 3, "state_dict": {}})
+
+
 @raises(errors.TwoContainers)
 def two_names_of_containers() -> None:
     """
