@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 from ckptnames.diffs import ShapeMismatch
-from ckptnames.errors import IncompleteLoad
+from ckptnames.errors import IncompleteLoad, LoadInterrupted
 from ckptnames.folding import fold
 from ckptnames.inference.inference import Inference
 from ckptnames.wording import shape_text
@@ -72,6 +72,17 @@ def incomplete(
     else:
         advice = _by_leave([what for _, what in counts], kept, n_target)
     return IncompleteLoad(where, counts, list(_balanced(rows)), advice, suggestion.rules if suggestion else "", outcome)
+
+
+def interrupted(where: str, reason: str, written: Sequence[str], n_keys: int) -> LoadInterrupted:
+    """Compose the error of a load that broke off when some keys were written."""
+    patterns = [group.pattern for group in fold((key, "") for key in written)]
+    return LoadInterrupted(where, reason, written, patterns, n_keys)
+
+
+def took_nothing(key: str) -> str:
+    """Say of a key that the model's own code for loading left it out."""
+    return f"the model's own code took no value for '{key}'"
 
 
 def _shapes(mismatch: ShapeMismatch) -> str:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import LoadInterrupted
-from ckptnames.folding import fold
+from ckptnames.loading.complaints import interrupted, took_nothing
 from ckptnames.loading.handing import Handing, places_of
 from ckptnames.loading.hook import RENAMED, LoadHook
 from ckptnames.loading.pairing import Pair
@@ -92,8 +92,7 @@ class Filling:
     def _interrupted(self, error: Exception) -> LoadInterrupted:
         reason = getattr(error, "message", "") or _last_line(error)
         written = [key for key in self.pairs if key in self._written or key in self._emptied]
-        patterns = [group.pattern for group in fold((key, "") for key in written)]
-        return LoadInterrupted(self.source.manifest.name, reason, written, patterns, len(self.pairs))
+        return interrupted(self.source.manifest.name, reason, written, len(self.pairs))
 
     def _made_before(self) -> dict[str, Any]:
         """Make what is no run of bytes, so that what cannot be made is said before anything is written."""
@@ -226,7 +225,7 @@ class Filling:
         manifest = self.target.manifest
         for key in left:
             if not is_droppable(key, manifest[key], manifest):
-                raise RuntimeError(f"the model's own code took no value for '{key}'")
+                raise RuntimeError(took_nothing(key))
         return frozenset(left)
 
     def _versions(self) -> dict[str, dict[str, Any]]:

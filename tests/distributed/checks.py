@@ -221,6 +221,33 @@ def refuses_tied_values_that_differ(rank: int, folder: str) -> None:
                     assert model.embed.weight.is_meta or torch.equal(full(model)["embed.weight"], net(2).embed.weight)
 
 
+class Dropping(Block):
+    """Leaves one of its parameters out of what it loads."""
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        del state_dict[prefix + "odd"]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def misses_what_own_code_drops(rank: int, folder: str) -> None:
+    """What has memory is filled before such code runs; what has none would stay so."""
+    wanted = full(net(1))
+    if rank == 0:
+        torch.save(wanted, f"{folder}/own.pt")
+    dist.barrier()
+    for device in ("cpu", "meta"):
+        model = net(2, device)
+        with torch.device(device):
+            model.blocks[1] = Dropping()
+        sharded(model)
+        if device == "cpu":
+            ckptnames.load(model, f"{folder}/own.pt")
+            assert_same(full(model), wanted)
+        else:
+            error = raised(partial(ckptnames.load, model, f"{folder}/own.pt"))
+            assert error.code == "load-interrupted" and "took no value for 'blocks.1.odd'" in str(error)
+
+
 def loads_by_the_planner(rank: int, folder: str) -> None:
     """The planner inside a plain ``dcp.load``, on a nested state dict beside which the folder holds more."""
     model = sharded(net(2))

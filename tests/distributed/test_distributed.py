@@ -30,6 +30,7 @@ ON_ALL = [
     "loads_onto_meta",
     "keeps_nothing_without_memory",
     "refuses_tied_values_that_differ",
+    "misses_what_own_code_drops",
     "loads_by_the_planner",
     "reads_only_its_part",
     "reads_each_item_once",

@@ -26,6 +26,7 @@ from ckptnames.errors import (
     IncompleteLoad,
     InvalidIndex,
     KeyCollision,
+    LoadInterrupted,
     MalformedPickle,
     MetaModel,
     MissingShard,
@@ -338,3 +339,34 @@ def test_another_name_of_a_tensor_that_was_loaded_is_told() -> None:
     one = torch.ones(2, 2)
     report = load_distributed(nn.Linear(2, 2, bias=False), saved({"weight": one, "other": one}, "file"))
     assert report.left_out == ("other",) and report.is_complete
+
+
+class Dropping(nn.Module):
+    """Leaves its head, and what its norm has counted, out of what it loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(2), nn.Linear(2, 2)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        del state_dict["norm.num_batches_tracked"]
+        if "head.weight" in state_dict and not torch.equal(state_dict["head.weight"], torch.ones(2, 2)):
+            del state_dict["head.weight"]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_value_that_own_code_takes_nothing_of_is_missed(device: str) -> None:
+    state = {**Dropping().state_dict(), "norm.num_batches_tracked": torch.tensor(7)}
+    with torch.device(device):
+        model = Dropping()
+    with pytest.raises(LoadInterrupted, match=r"took no value for 'head\.weight'"):
+        load_distributed(model, saved(state, "file"))
+    report = load_distributed(Dropping(), saved({**state, "head.weight": torch.ones(2, 2)}, "file"))
+    assert report.kept == ("norm.num_batches_tracked",)
+    assert "norm.num_batches_tracked" not in report.matched and "head.weight" in report.matched
+    if device == "meta":
+        with torch.device(device):
+            model = Dropping()
+        with pytest.raises(LoadInterrupted, match="took no value for"):
+            load_distributed(model, saved(state, "folder"))

@@ -10,6 +10,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from ckptnames.loading.complaints import interrupted, took_nothing
 from ckptnames.loading.targets import names_of
 from ckptnames.prediction.live import answered, predict_live
 
@@ -43,6 +44,11 @@ def _hand_back(model: nn.Module, values: dict[str, Any], ties: Sequence[Sequence
     if values:
         model.load_state_dict(values, strict=False, assign=True)
         tie_again(model, ties)
+        now = model.state_dict()
+        lost = [key for key in values if isinstance(now[key], torch.Tensor) and now[key].is_meta]
+        if lost:
+            written = [key for key in now if key not in lost]
+            raise interrupted("", took_nothing(lost[0]), written, len(now))
 
 
 def ties_on_meta(model: nn.Module, values: Mapping[str, Any]) -> list[tuple[str, ...]]:
