@@ -49,7 +49,7 @@ def decided(
     if infer and is_decided(inference, source.name, accept):
         return Decided(paired(source, target, inference.rules), ("the rules were inferred from names and shapes",))
     notes = (*found.notes, UNDECIDED) if infer else found.notes
-    return found._replace(notes=notes, suggestion=_suggestion(inference, source, target))
+    return found._replace(notes=notes, suggestion=suggested(inference, lambda: explained(source, target).rules))
 
 
 def idle_note(source: Manifest, rules: Rules) -> tuple[str, ...]:
@@ -69,15 +69,6 @@ def idle_note(source: Manifest, rules: Rules) -> tuple[str, ...]:
 
 def _inferred(source: Manifest, target: Target) -> Inference:
     return inferred(source, target.bare_manifest)
-
-
-def _suggestion(inference: Inference, source: Manifest, target: Target) -> Suggestion | None:
-    """Give the rules that fill most of what is open, else the prefix that stands for another."""
-    found = suggested(inference)
-    if found is not None:
-        return found
-    rules = explained(source, target).rules
-    return Suggestion(str(rules)) if rules is not None else None
 
 
 def is_decided(inference: Inference, name: str, accept: Collection[str]) -> bool:

@@ -99,12 +99,18 @@ def explained(source: Manifest, target: Target) -> Explanation:
 
 
 def _is_one_prefix(target: Target, names: _Names) -> bool:
-    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other."""
     olden = old_spelling(names.origins.values())
     bare = set(target.bare.values())
-    changes = {
-        heads(unwrapped(olden.get(key, key)), unwrapped(name)) for name, key in names.origins.items() if name in bare
-    } - {("", "")}
+    return differ_by_one_prefix((olden.get(key, key), name) for name, key in names.origins.items() if name in bare)
+
+
+def differ_by_one_prefix(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other.
+
+    >>> differ_by_one_prefix([("module.fc.weight", "net.fc.weight")]), differ_by_one_prefix([("fc.bias", "out.bias")])
+    (True, False)
+    """
+    changes = {heads(unwrapped(key), unwrapped(name)) for key, name in pairs} - {("", "")}
     return len(changes) <= 1 and all(not (strip and add) for strip, add in changes)
 
 

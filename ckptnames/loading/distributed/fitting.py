@@ -12,15 +12,14 @@ from torch.distributed.tensor import DTensor
 from ckptnames.diffs import ShapeMismatch
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import LossyCast, NothingMatched, UndecidedCopies
-from ckptnames.inference.inference import Inference, inferred
+from ckptnames.inference.inference import inferred
 from ckptnames.inference.wrappers.explanation import explain
-from ckptnames.inference.wrappers.wrapping import unwrapped
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete, suggested
 from ckptnames.loading.content import refuse_content, refuse_without_memory
 from ckptnames.loading.deciding import UNDECIDED, idle_note, is_decided
 from ckptnames.loading.loaded import LoadReport
-from ckptnames.loading.pairing import TIED, heads
+from ckptnames.loading.pairing import TIED, differ_by_one_prefix
 from ckptnames.manifest import Manifest
 from ckptnames.operands.state_dicts import of_state_dict
 from ckptnames.rules import Plan, Rules, plan
@@ -64,7 +63,7 @@ def fit(
             note = "the rules were inferred from names and shapes"
             found = replace(_report(source, target, inference.rules, scopes), notes=(note,))
         else:
-            suggestion = _suggested(inference, source, target)
+            suggestion = suggested(inference, lambda: explain(source, target).rules)
             found = replace(found, notes=(UNDECIDED,) if policy.infer else ())
     if not found.is_complete:
         fills_all = not (found.missing or found.mismatched)
@@ -87,23 +86,9 @@ def _explained(source: Manifest, target: Manifest) -> Rules:
     found = explain(source, target)
     if found.choices:
         raise UndecidedCopies(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
-    return found.rules if found.rules is not None and _is_one_prefix(found.rules, source, target) else Rules()
-
-
-def _is_one_prefix(rules: Rules, source: Manifest, target: Manifest) -> bool:
-    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other."""
-    pairs = [(key, name) for key in source for name in rules.targets(key) if name in target]
-    changes = {heads(unwrapped(key), unwrapped(name)) for key, name in pairs} - {("", "")}
-    return len(changes) <= 1 and all(not (strip and add) for strip, add in changes)
-
-
-def _suggested(inference: Inference, source: Manifest, target: Manifest) -> Suggestion | None:
-    """Give the rules that fill most of what is open, else the prefix that stands for another."""
-    found = suggested(inference)
-    if found is not None:
-        return found
-    rules = explain(source, target).rules
-    return None if rules is None else Suggestion(str(rules))
+    rules = found.rules or Rules()
+    pairs = ((key, name) for key in source for name in rules.targets(key) if name in target)
+    return rules if differ_by_one_prefix(pairs) else Rules()
 
 
 def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection[str]) -> LoadReport:
