@@ -180,20 +180,6 @@ class CannotDecode(FileError):
         )
 
 
-class NoValues(FileError):
-    """What names tensors and holds none."""
-
-    code = "no-values"
-
-    def __init__(self, path: object, format: str) -> None:
-        self.path, self.format = str(path), format
-        super().__init__(
-            f"this is a {format}: it names tensors and holds none",
-            where=f"{path}",
-            help="name the checkpoint that it was made from",
-        )
-
-
 class MisalignedOptimizer(LoadError):
     """State of an optimizer that would go to another parameter than the one it belongs to."""
 

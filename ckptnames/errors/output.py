@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from ckptnames.errors.base import FileError
+from ckptnames.errors.base import NAME_ITS_CHECKPOINT, FileError, names_alone
 from ckptnames.wording import counted, path_in_shell
 
 _REMOVED = "What was written is removed, and the source is untouched"
@@ -18,11 +18,7 @@ class CannotRewrite(FileError):
 
     def __init__(self, path: object, format: str) -> None:
         self.path, self.format = str(path), format
-        super().__init__(
-            f"this is a {format}: it names tensors and holds none",
-            where=f"{path}",
-            help="name the checkpoint that it was made from",
-        )
+        super().__init__(names_alone(format), where=f"{path}", help=NAME_ITS_CHECKPOINT)
 
 
 class ModuleNames(CannotRewrite):
