@@ -67,6 +67,18 @@ def check_ties(opened: Source, target: Manifest, matched: Mapping[str, str]) -> 
             raise TiedValuesDiffer(opened.manifest.name, *tie)
 
 
+def refuse_misfits(source: Manifest, target: Manifest, matched: Mapping[str, str], misfits: Mapping[str, str]) -> None:
+    """Hold that what is one tensor in the model has one shape in the source: ``misfits`` are keys of another one.
+
+    A name of another shape would be said to keep what another name has written. Raises ``tied-values-differ``.
+    """
+    for group in target.ties:
+        keys = [matched[name] for name in group if name in matched]
+        odd = [misfits[name] for name in group if name in misfits]
+        if keys and odd:
+            raise TiedValuesDiffer(source.name, group, [keys[0], *odd])
+
+
 def refuse_without_memory(source: Manifest, on_meta: Collection[str], matched: Collection[str]) -> None:
     """Hold that every tensor of a model has memory after the load; raises ``meta-model``."""
     left = [key for key in on_meta if key not in matched]

@@ -21,7 +21,7 @@ from ckptnames.errors import (
 )
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete
-from ckptnames.loading.content import check_ties, refuse_content, refuse_without_memory, unsaved_on_meta
+from ckptnames.loading.content import check_ties, refuse_content, refuse_misfits, refuse_without_memory, unsaved_on_meta
 from ckptnames.loading.deciding import decided
 from ckptnames.loading.filling import Filling
 from ckptnames.loading.loaded import LoadReport
@@ -249,6 +249,7 @@ def _check_memory(opened: Source, target: Target, pairing: Pairing, assign: bool
 def _check_ties(opened: Source, target: Target, pairing: Pairing) -> None:
     """Hold that what is one tensor in the model has one value in the source."""
     matched = {key: pair.source for key, pair in pairing.pairs.items()}
+    refuse_misfits(opened.manifest, target.manifest, matched, pairing.misfits)
     check_ties(opened, target.manifest, matched)
 
 

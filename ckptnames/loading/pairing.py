@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ckptnames.diffs import ShapeMismatch
@@ -48,6 +48,8 @@ class Pairing:
     """Entries of the source that fill nothing and carry no weights."""
     no_weights: frozenset[str] = frozenset()
     """All keys of the model that carry no weights."""
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    """Those of another shape, each with the entry of the source that it has."""
 
     @property
     def is_whole(self) -> bool:
@@ -201,6 +203,7 @@ def _pairing(source: Manifest, target: Target, names: _Names) -> Pairing:
         mismatched,
         (*left_out, *(key for key in source if key in dropped or key in used - filling)),
         frozenset(key for key, info in target.manifest.items() if is_droppable(key, info, target.manifest)),
+        {each.key: found[each.key].source for each in mismatched},
     )
 
 

@@ -20,6 +20,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim.swa_utils import AveragedModel
 
+import ckptnames
 from ckptnames.errors import (
     CkptnamesError,
     CutShort,
@@ -272,6 +273,14 @@ def test_one_tensor_has_one_value(kind: str, device: str) -> None:
     assert model.a.weight.is_meta or torch.equal(model.a.weight, before)
     load_distributed(model, saved({"a.weight": nan, "b.weight": nan.clone()}, kind))
     assert model.a.weight is model.b.weight and bool(model.a.weight.isnan().all())
+
+
+@KINDS
+@pytest.mark.parametrize("load_it", [ckptnames.load, load_distributed])
+def test_one_tensor_has_one_shape(kind: str, load_it: Any) -> None:
+    path = saved({"a.weight": torch.ones(2, 2), "b.weight": torch.ones(3, 2)}, kind)
+    with pytest.raises(TiedValuesDiffer):
+        load_it(Tied(), path, mismatched="keep")
 
 
 def test_nothing_is_loaded_where_tied_values_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ckptnames.inference.inference import inferred
 from ckptnames.inference.wrappers.explanation import explain
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete, suggested
-from ckptnames.loading.content import refuse_content, refuse_without_memory
+from ckptnames.loading.content import refuse_content, refuse_misfits, refuse_without_memory
 from ckptnames.loading.deciding import UNDECIDED, idle_note, is_decided
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import TIED, differ_by_one_prefix
@@ -70,6 +70,10 @@ def fit(
         used = set(found.matched.values())
         refuse_content(_within(source, found.rules, scopes), target, used, fills_all=fills_all)
     _check(found, source, target, policy, suggestion)
+    if found.mismatched and target.ties:
+        mapping = plan(source, found.rules, target).mapping
+        misfits = {each.key: mapping[each.key] for each in found.mismatched}
+        refuse_misfits(source, target, found.matched, misfits)
     refuse_without_memory(source, on_meta, found.matched)
     return found
 
