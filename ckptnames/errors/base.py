@@ -88,6 +88,14 @@ class LoadError(CkptnamesError):
     """Weights that cannot be put into a model, or a state into an optimizer, as asked."""
 
 
+NAME_ITS_CHECKPOINT = "name the checkpoint that it was made from"
+
+
+def names_alone(format: str) -> str:
+    """Say of a file that it has no values."""
+    return f"this is a {format}: it names tensors and holds none"
+
+
 def nearest(name: str, names: Sequence[str]) -> list[str]:
     """Give the three names that are spelled most alike, if they are alike at all.
 

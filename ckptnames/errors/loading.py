@@ -184,20 +184,6 @@ class CannotDecode(FileError):
         )
 
 
-class NoValues(FileError):
-    """What names tensors and holds none."""
-
-    code = "no-values"
-
-    def __init__(self, path: object, format: str) -> None:
-        self.path, self.format = str(path), format
-        super().__init__(
-            f"this is a {format}: it names tensors and holds none",
-            where=f"{path}",
-            help="name the checkpoint that it was made from",
-        )
-
-
 class MisalignedOptimizer(LoadError):
     """State of an optimizer that would go to another parameter than the one it belongs to."""
 
@@ -283,11 +269,38 @@ class CannotAssign(LoadError):
 
     code = "cannot-assign"
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        self.modules = tuple(modules)
+    def __init__(self, modules: Sequence[str], option: str = "") -> None:
+        self.modules, self.option = tuple(modules), option
         super().__init__(
             "FullyShardedDataParallel keeps the parameters in flat ones: no other tensors can take their place",
             evidence=[module or "(the model itself)" for module in modules],
-            help="leave assign=True out, or load before the model is sharded",
+            help=f"leave {option} out, or load before the model is sharded"
+            if option
+            else "load before the model is sharded: a part of it is on the meta device",
+            outcome=_UNTOUCHED,
+        )
+
+
+class CannotPlace(LoadError):
+    """A device on which the weights of the model cannot be."""
+
+    code = "cannot-place"
+
+    def __init__(self, device: object, reason: str, help: str) -> None:
+        self.device, self.reason = str(device), reason
+        super().__init__(f"device={self.device!r} {reason}", help=help, outcome=_UNTOUCHED)
+
+
+class TwoContainers(LoadError):
+    """A path and an option that name different containers."""
+
+    code = "two-containers"
+
+    def __init__(self, path: object, named: str, option: str) -> None:
+        self.path, self.named, self.option = str(path), named, option
+        super().__init__(
+            f"the path names the container '{named}', and container={option!r} another",
+            where=self.path,
+            help=f"name one: leave container={option!r} out",
             outcome=_UNTOUCHED,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ckptnames.errors.base import MAX_EVIDENCE, CkptnamesError, FileError, nearest
+from ckptnames.errors.base import MAX_EVIDENCE, NAME_ITS_CHECKPOINT, CkptnamesError, FileError, names_alone, nearest
 from ckptnames.wording import aligned, annex_get, counted, either, in_shell, path_in_shell
 
 
@@ -51,14 +51,23 @@ class MessageAsPath(FileError):
         )
 
 
-class NoValuesToCompare(FileError):
-    """What was to be compared by value holds names alone."""
+class NoValues(FileError):
+    """What names tensors and holds none."""
 
     code = "no-values"
 
+    def __init__(self, path: object, format: str) -> None:
+        self.path, self.format = str(path), format
+        super().__init__(names_alone(format), where=f"{path}", help=NAME_ITS_CHECKPOINT)
+
+
+class NoValuesToCompare(NoValues):
+    """What was to be compared by value holds names alone."""
+
     def __init__(self, name: str, reason: str) -> None:
-        self.name, self.reason = name, reason
-        super().__init__(
+        self.path, self.format, self.name, self.reason = name, "", name, reason
+        FileError.__init__(
+            self,
             f"'{name}' {reason}: there are no values to compare",
             where=name,
             help="give a checkpoint that holds the weights; without values, names and shapes are compared",

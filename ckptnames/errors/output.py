@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from ckptnames.errors.base import FileError
+from ckptnames.errors.base import NAME_ITS_CHECKPOINT, FileError, names_alone
 from ckptnames.wording import counted, path_in_shell
 
 _REMOVED = "What was written is removed, and the source is untouched"
@@ -18,11 +18,7 @@ class CannotRewrite(FileError):
 
     def __init__(self, path: object, format: str) -> None:
         self.path, self.format = str(path), format
-        super().__init__(
-            f"this is a {format}: it names tensors and holds none",
-            where=f"{path}",
-            help="name the checkpoint that it was made from",
-        )
+        super().__init__(names_alone(format), where=f"{path}", help=NAME_ITS_CHECKPOINT)
 
 
 class ModuleNames(CannotRewrite):
@@ -145,6 +141,15 @@ class CannotWrite(FileError):
             help="choose an output in a folder that you may write to" if free is None else _other_name(free),
             outcome="Nothing was left behind",
         )
+
+
+class ReservedEntry(CannotWrite):
+    """An entry beside the weights that has the name of what is saved with them."""
+
+    def __init__(self, out: object, name: str) -> None:
+        super().__init__(out, f"'beside' has the entry '{name}', which is for what belongs to the weights")
+        self.name = name
+        self.help = "give it another name in 'beside'"
 
 
 class NoFolder(CannotWrite):

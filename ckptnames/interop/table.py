@@ -24,7 +24,10 @@ class Fired(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Entries in the order in which the library applies them; each sees the key as the one before left it."""
+    """Entries in the order in which the library applies them; each sees the key as the one before left it.
+
+    Entries for whole keys are no steps: the first that matches is the only one.
+    """
 
     library: str
     entries: tuple[Entry, ...]
@@ -44,6 +47,8 @@ class Table:
             if now is not None and done is not None:
                 found.append(Fired(number, now, done.key))
                 now = done.key
+                if isinstance(entry, Template):
+                    break  # a whole key is looked up once
         return found
 
     def renames(self) -> Table:

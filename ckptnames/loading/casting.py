@@ -23,9 +23,11 @@ def loss(source: str, target: str, n_dimensions: int) -> str:
     ('', 'fractions would be cut off', 'such integers are packed numbers, not weights')
     """
     (kind, bits), (wanted, room) = _kind(source), _kind(target)
+    if not (kind and wanted):
+        return "one of the two dtypes is not known"
     if kind == wanted and kind in "FCB":
         return ""
-    if "Q" in (kind, wanted) or not (kind and wanted):
+    if "Q" in (kind, wanted):
         return "one of the two is quantised"
     if kind == "C":
         return "imaginary parts would be cut off"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 from ckptnames.diffs import ShapeMismatch
-from ckptnames.errors import IncompleteLoad
+from ckptnames.errors import IncompleteLoad, LoadInterrupted
 from ckptnames.folding import fold
 from ckptnames.inference.inference import Inference
+from ckptnames.rules import Rules
 from ckptnames.wording import shape_text
 
 _LONGEST_RULES = 300
@@ -26,10 +27,11 @@ class Suggestion(NamedTuple):
     caution: str = ""
 
 
-def suggested(inference: Inference | None) -> Suggestion | None:
-    """Give inferred rules that fill most of what is open."""
-    if inference is None or not len(inference.rules) or 2 * len(inference.mapping) <= len(inference.unfilled_target):
-        return None
+def suggested(inference: Inference, explained: Callable[[], Rules | None]) -> Suggestion | None:
+    """Give inferred rules that fill most of what is open, else the prefix that stands for another."""
+    if not len(inference.rules) or 2 * len(inference.mapping) <= len(inference.unfilled_target):
+        rules = explained()
+        return None if rules is None else Suggestion(str(rules))
     caution = inference.cautions[0].code if inference.cautions else ""
     return Suggestion(str(inference.rules), inference.complete and not inference.ambiguous, caution)
 
@@ -72,6 +74,17 @@ def incomplete(
     else:
         advice = _by_leave([what for _, what in counts], kept, n_target)
     return IncompleteLoad(where, counts, list(_balanced(rows)), advice, suggestion.rules if suggestion else "", outcome)
+
+
+def interrupted(where: str, reason: str, written: Sequence[str], n_keys: int) -> LoadInterrupted:
+    """Compose the error of a load that broke off when some keys were written."""
+    patterns = [group.pattern for group in fold((key, "") for key in written)]
+    return LoadInterrupted(where, reason, written, patterns, n_keys)
+
+
+def took_nothing(key: str) -> str:
+    """Say of a key that the model's own code for loading left it out."""
+    return f"the model's own code took no value for '{key}'"
 
 
 def _shapes(mismatch: ShapeMismatch) -> str:

@@ -18,6 +18,9 @@ from ckptnames.loading.targets import Target
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.wrapper_types import unwrapped
 from ckptnames.rules import Rules
+from ckptnames.wording import counted
+
+UNDECIDED = "infer=True applied nothing: names and shapes leave keys undecided"
 
 
 class Decided(NamedTuple):
@@ -38,27 +41,34 @@ def decided(
     """
     source = opened.manifest
     if rules is not None:
-        return Decided(paired(source, target, rules))
+        return Decided(paired(source, target, rules), idle_note(source, rules))
     found = _by_the_model(opened, target) or Decided(paired(source, target, None))
     if not (found.pairing.missing and found.pairing.unexpected) or (partly and not infer):
         return found
     inference = _inferred(source, target)
     if infer and is_decided(inference, source.name, accept):
         return Decided(paired(source, target, inference.rules), ("the rules were inferred from names and shapes",))
-    return found._replace(suggestion=_suggestion(inference, source, target))
+    notes = (*found.notes, UNDECIDED) if infer else found.notes
+    return found._replace(notes=notes, suggestion=suggested(inference, lambda: explained(source, target).rules))
+
+
+def idle_note(source: Manifest, rules: Rules) -> tuple[str, ...]:
+    """Say of rules of which none matches a key that they do, where they were not refused for it.
+
+    >>> from ckptnames.manifest import TensorInfo
+    >>> idle_note(Manifest({"weight": TensorInfo("F32", (2,), 8)}), Rules.parse("wieght -> !drop"))
+    ('the names are those of the model already, and 1 rule matches no key: wieght -> !drop',)
+    """
+    idle = [str(rule) for stage in rules.stages for rule in stage.rules if not rule.optional]
+    if not idle or any(fate.steps for key in source for fate in rules.fates(key)):
+        return ()
+    match = "matches" if len(idle) == 1 else "match"
+    shown = "; ".join(idle[:3]) + ("; …" if len(idle) > 3 else "")
+    return (f"the names are those of the model already, and {counted(len(idle), 'rule')} {match} no key: {shown}",)
 
 
 def _inferred(source: Manifest, target: Target) -> Inference:
     return inferred(source, target.bare_manifest)
-
-
-def _suggestion(inference: Inference, source: Manifest, target: Target) -> Suggestion | None:
-    """Give the rules that fill most of what is open, else the prefix that stands for another."""
-    found = suggested(inference)
-    if found is not None:
-        return found
-    rules = explained(source, target).rules
-    return Suggestion(str(rules)) if rules is not None else None
 
 
 def is_decided(inference: Inference, name: str, accept: Collection[str]) -> bool:
@@ -110,21 +120,37 @@ def _since(start: int, source: Manifest, target: Target, history: Migrations) ->
     return _paired_inside_wrappers(source, target, rules) if len(rules) else paired(source, target, None)
 
 
-def _one_of(tried: list[tuple[Pairing, str]], name: str) -> Decided | None:
-    """Take the reading that is whole; raises where two are, and part."""
-    whole = [(pairing, note) for pairing, note in tried if pairing.is_whole]
-    for pairing, _ in whole[1:]:
-        first = whole[0][0]
-        parted = [
-            (pair.source, f"{first.pairs[key].target} or {other.target}")
-            for key, pair in pairing.pairs.items()
-            if key in first.pairs and first.pairs[key].source != pair.source
-            for other in pairing.pairs.values()
-            if other.source == first.pairs[key].source
-        ]
+def _one_of(tried: list[tuple[Pairing, str]], name: str) -> Decided:
+    """Take the reading that fills most of the model; raises where another fills as much, and otherwise."""
+    best, note = max(tried, key=lambda each: _worth(each[0]))
+    for pairing, _ in tried:
+        parted = _parted(best, pairing) if _worth(pairing) == _worth(best) else []
         if parted:
             raise ExchangedNames(name, parted)
-    return Decided(whole[0][0], (whole[0][1],) if whole[0][1] else ()) if whole else None
+    return Decided(best, (note,) if note else ())
+
+
+def _worth(pairing: Pairing) -> tuple[int, ...]:
+    n_filled = sum(key not in pairing.no_weights for key in pairing.pairs)
+    return n_filled, len(pairing.mismatched), -len(pairing.unexpected)
+
+
+def _parted(one: Pairing, other: Pairing) -> list[tuple[str, str]]:
+    """Say of entries of the source that go elsewhere under another reading where they go under both."""
+    found = []
+    first, second = _targets(one), _targets(other)
+    for source in dict.fromkeys((*second, *first)):
+        names = [", ".join(each.get(source, ())) or "nothing" for each in (first, second)]
+        if names[0] != names[1]:
+            found.append((source, " or ".join(names)))
+    return found
+
+
+def _targets(pairing: Pairing) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pair in pairing.pairs.values():
+        found.setdefault(pair.source, []).append(pair.target)
+    return found
 
 
 def _paired_inside_wrappers(source: Manifest, target: Target, rules: Rules) -> Pairing:

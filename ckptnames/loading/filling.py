@@ -11,8 +11,10 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
+from ckptnames.droppable import is_droppable
 from ckptnames.errors import LoadInterrupted
-from ckptnames.folding import fold
+from ckptnames.loading.complaints import interrupted, took_nothing
+from ckptnames.loading.handing import Handing, places_of
 from ckptnames.loading.hook import RENAMED, LoadHook
 from ckptnames.loading.pairing import Pair
 from ckptnames.loading.sources import Source
@@ -62,10 +64,14 @@ class Filling:
     def __init__(self, source: Source, target: Target, pairs: Mapping[str, Pair]) -> None:
         self.source, self.target, self.pairs = source, target, pairs
         self._written: dict[str, None] = {}
+        self._emptied: set[str] = set()
+        self.out_of_range: dict[str, None] = {}
+        """Keys of which a value was beyond the range of the model's dtype."""
+        self._handed: dict[str, torch.Tensor] = {}
         self._failure: Exception | None = None
 
-    def run(self, *, assign: bool, keep_dtype: bool, device: torch.device | None) -> None:
-        """Write everything.
+    def run(self, *, assign: bool, keep_dtype: bool, device: torch.device | None) -> frozenset[str]:
+        """Write everything, and give the keys without weights that the model's own code took no value for.
 
         Raises ``load-interrupted`` where something fails once a value may have been written.
         """
@@ -75,6 +81,7 @@ class Filling:
                 values = self._assigned(made, keep_dtype, device) if assign else self._deferred(made, keep_dtype)
             self._load(values, assign)
             self.source.check()
+            return self._passed_over()
         except Exception as error:
             cause = self._failure or error
             raise self._interrupted(cause) from cause
@@ -84,9 +91,8 @@ class Filling:
 
     def _interrupted(self, error: Exception) -> LoadInterrupted:
         reason = getattr(error, "message", "") or _last_line(error)
-        written = [key for key in self.pairs if key in self._written]
-        patterns = [group.pattern for group in fold((key, "") for key in written)]
-        return LoadInterrupted(self.source.manifest.name, reason, written, patterns, len(self.pairs))
+        written = [key for key in self.pairs if key in self._written or key in self._emptied]
+        return interrupted(self.source.manifest.name, reason, written, len(self.pairs))
 
     def _made_before(self) -> dict[str, Any]:
         """Make what is no run of bytes, so that what cannot be made is said before anything is written."""
@@ -105,20 +111,25 @@ class Filling:
             own = self.target.registered(key)
             if keep_dtype and own is not None and pair.source in self.source.manifest:
                 self._take_dtype(key, own, self.source.dtype(pair.source))
-            if pair.source in made:
-                values[key] = made[pair.source]
-            elif hasattr(own, "device_mesh"):
-                values[key] = _distributed(self.source.tensor(pair.source), own)
-            else:
+            if key not in self.target.seen_by_own_code and pair.source not in made and not hasattr(own, "device_mesh"):
                 values[key] = self._deferred_tensor(pair)
                 continue
-            self._written[key] = None
+            value = made[pair.source] if pair.source in made else self.source.tensor(pair.source)
+            if hasattr(own, "device_mesh"):
+                value = _distributed(value, own)
+            self._note_range(key, value, own)
+            values[key] = value
+            if key in self.target.seen_by_own_code and isinstance(value, torch.Tensor):
+                # What such code keeps has to be there when the file is not: one object for each key, nobody else's.
+                values[key] = self._handed[key] = value.detach()
+            else:
+                self._written[key] = None
         return values
 
     def _take_dtype(self, key: str, own: torch.Tensor, dtype: torch.dtype) -> None:
         if own.dtype != dtype and not nn.parameter.is_lazy(own):
             own.data = torch.empty_like(own, dtype=dtype)
-            self._written[key] = None
+            self._emptied.add(key)
 
     def _deferred_tensor(self, pair: Pair) -> Deferred:
         """Make one; ``fill`` reads into what it is given."""
@@ -131,12 +142,21 @@ class Filling:
         if self._failure is not None:
             raise self._failure
         try:
-            self.source.read_into(pair.source, place)
+            if _is_narrower(place.dtype, self.source.dtype(pair.source)):
+                value = self.source.tensor(pair.source)
+                self._note_range(pair.target, value, place)
+                place.copy_(value)
+            else:
+                self.source.read_into(pair.source, place)
         except Exception as error:
             self._failure = error
             raise
         finally:
             self._written[pair.target] = None
+
+    def _note_range(self, key: str, value: Any, own: torch.Tensor | None) -> None:
+        if isinstance(value, torch.Tensor) and own is not None and _is_out_of_range(value, own.dtype):
+            self.out_of_range[key] = None
 
     def _assigned(self, made: Mapping[str, Any], keep_dtype: bool, device: torch.device | None) -> dict[str, Any]:
         """Put new tensors into the modules one by one, so that each old one goes before the next new one comes."""
@@ -161,7 +181,9 @@ class Filling:
         own = self.target.registered(key)
         if own is None:
             return value
-        value = value if keep_dtype else value.to(own.dtype)
+        if not keep_dtype:
+            self._note_range(key, value, own)
+            value = value.to(own.dtype)
         if hasattr(own, "device_mesh"):
             value = _distributed(value, own)
         else:
@@ -175,15 +197,36 @@ class Filling:
         if entry is not None and self.target.registered(key) is not None:
             setattr(entry.owner, entry.leaf, value)
 
-    def _load(self, values: Mapping[str, Any], assign: bool) -> None:
+    def _load(self, values: dict[str, Any], assign: bool) -> None:
         """Hand all to the model's ``load_state_dict``, which may be its own."""
+        handing = Handing(self._handed, self._note)
         given = OrderedDict(values)
         given._metadata = self._versions()  # type: ignore[attr-defined]
-        found = self.target.model.load_state_dict(given, **_taken(self.target.model, strict=False, assign=assign))
-        lost = [*getattr(found, "missing_keys", ()), *getattr(found, "unexpected_keys", ())]
-        lost = [key for key in lost if key in values]
-        if self._failure is not None or lost:
-            raise self._failure or RuntimeError(f"the model's own code took no value for '{lost[0]}'")
+        with handing:
+            found = self.target.model.load_state_dict(given, **_taken(self.target.model, strict=False, assign=assign))
+        if self._failure is not None:
+            raise self._failure
+        for key in (*getattr(found, "missing_keys", ()), *getattr(found, "unexpected_keys", ())):
+            self._written.pop(key, None)
+        for held in (given, values, self._handed):
+            held.clear()
+        handing.note_kept(self.target.model)
+        for place in places_of(Deferred, self.target.model):
+            raise RuntimeError(f"the model's own code keeps in '{place}' what stands for a tensor of the checkpoint")
+
+    def _note(self, key: str) -> None:
+        self._written[key] = None
+
+    def _passed_over(self) -> frozenset[str]:
+        """Give what was never read, and has no weights; what is tied to something that was is filled."""
+        filled = {*self._written}
+        filled |= {key for group in self.target.manifest.ties if not filled.isdisjoint(group) for key in group}
+        left = [key for key in self.pairs if key not in filled]
+        manifest = self.target.manifest
+        for key in left:
+            if not is_droppable(key, manifest[key], manifest):
+                raise RuntimeError(took_nothing(key))
+        return frozenset(left)
 
     def _versions(self) -> dict[str, dict[str, Any]]:
         """Give what modules said of themselves under the paths that they have in the model."""
@@ -205,6 +248,18 @@ def _taken(model: nn.Module, **options: bool) -> dict[str, bool]:
     parameters = inspect.signature(model.load_state_dict).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return {name: value for name, value in options.items() if name in parameters or (takes_all and name == "strict")}
+
+
+def _is_out_of_range(value: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Tell whether a float of a tensor becomes infinite, or the largest there is, in another dtype."""
+    if value.layout is not torch.strided or not _is_narrower(dtype, value.dtype):
+        return False
+    return bool((value.isfinite() & (value.abs() > torch.finfo(dtype).max)).any())
+
+
+def _is_narrower(dtype: torch.dtype, other: torch.dtype) -> bool:
+    is_float = dtype.is_floating_point and other.is_floating_point
+    return is_float and torch.finfo(dtype).max < torch.finfo(other).max
 
 
 def _distributed(value: torch.Tensor, own: Any) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -11,30 +11,28 @@ from torch import nn
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import (
     CannotAssign,
-    CannotRename,
+    CannotPlace,
     LossyCast,
-    MetaModel,
     NeedsAssign,
     NothingMatched,
+    OptionNotSupported,
     OtherNorm,
-    TiedValuesDiffer,
     UnknownChoice,
 )
-from ckptnames.inference.wrappers.obstacles import obstacles
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete
+from ckptnames.loading.content import check_ties, refuse_content, refuse_misfits, refuse_without_memory, unsaved_on_meta
 from ckptnames.loading.deciding import decided
 from ckptnames.loading.filling import Filling
 from ckptnames.loading.loaded import LoadReport
 from ckptnames.loading.pairing import Pairing
 from ckptnames.loading.sources import Loadable, Source, open_source
-from ckptnames.loading.spreading import is_for_ranks
+from ckptnames.loading.spreading import is_for_ranks, is_of_ranks
 from ckptnames.loading.targets import Target, normed, target_of
 from ckptnames.manifest import Manifest
 from ckptnames.prediction.walk import modules
 from ckptnames.prediction.wrapper_types import FSDP1, is_a
 from ckptnames.rules import Rules
-from ckptnames.rules.siblings import companions
 from ckptnames.wording import counted
 
 
@@ -71,7 +69,13 @@ def load(
     reading a path raises; ``load-interrupted`` where the writing itself fails.
     """
     _check_choices(dtype=dtype, missing=missing, unexpected=unexpected, mismatched=mismatched)
-    if is_for_ranks(model, source) and not assign and dtype == "model" and device is None:
+    new = {"assign=True": assign, 'dtype="file"': dtype == "file", f"device={str(device)!r}": device is not None}
+    options = [option for option, is_given in new.items() if is_given]
+    if options and is_of_ranks(source):
+        raise OptionNotSupported(
+            f"{options[0]} for a folder of shards", "leave it out: the shards go into the tensors that the model has"
+        )
+    if is_for_ranks(model, source) and not options:
         from ckptnames.loading.distributed import load_distributed
 
         return load_distributed(
@@ -88,7 +92,7 @@ def load(
     target = target_of(model)
     opened = open_source(source, container, target.bare_manifest)
     given = Rules.parse(rules) if isinstance(rules, str) else rules
-    assign = _is_assigned(target, assign, device)
+    assign = _is_assigned(target, assign, dtype == "file", device)
     allowed = _Allowed(missing == "keep", unexpected == "ignore", mismatched == "keep")
     partly = allowed.missing and allowed.unexpected
     pairing, notes, suggestion = decided(opened, target, given, infer, accept, partly)
@@ -100,8 +104,10 @@ def load(
     _check_ties(opened, target, pairing)
     opened.check()
     where = None if device is None else torch.device(device)
-    Filling(opened, target, pairing.pairs).run(assign=assign, keep_dtype=dtype == "file", device=where)
-    return _report(opened, target, pairing, casts if dtype == "model" else [], [*notes, *_on_meta(model)])
+    filling = Filling(opened, target, pairing.pairs)
+    pairing = pairing.without(filling.run(assign=assign, keep_dtype=dtype == "file", device=where))
+    notes = (*notes, *_out_of_range(list(filling.out_of_range)), *unsaved_on_meta(model))
+    return _report(opened, target, pairing, casts if dtype == "model" else [], notes)
 
 
 _CHOICES = {
@@ -151,16 +157,31 @@ def _weights(manifest: Manifest) -> list[str]:
     return [key for key, info in manifest.items() if not is_droppable(key, info, manifest)]
 
 
-def _is_assigned(target: Target, assign: bool, device: object) -> bool:
+def _is_assigned(target: Target, assign: bool, keep_dtype: bool, device: torch.device | str | None) -> bool:
     """Tell whether the model gets new tensors: what has no memory cannot be copied into."""
     own = [tensor for key in target.manifest if (tensor := target.registered(key)) is not None]
     on_meta = any(tensor.is_meta for tensor in own)
     if device is not None and not (assign or on_meta):
         raise NeedsAssign(f"device={str(device)!r}")
     sharded = [path for path, module in modules(target.model) if is_a(module, FSDP1)]
-    if sharded and (assign or on_meta):
-        raise CannotAssign(sharded)
+    if sharded and (assign or keep_dtype or on_meta):
+        raise CannotAssign(sharded, "assign=True" if assign else 'dtype="file"' if keep_dtype else "")
+    if device is not None:
+        _check_device(torch.device(device), own)
     return assign or on_meta
+
+
+def _check_device(device: torch.device, own: Iterable[torch.Tensor]) -> None:
+    """Refuse a device on which there would be no values, or that is not where the ranks have their parts."""
+    if device.type == "meta":
+        raise CannotPlace(device, "has no values", "name the device that is to hold them, as in device='cpu'")
+    meshes = {tensor.device_mesh.device_type for tensor in own if hasattr(tensor, "device_mesh")}
+    if meshes - {str(device)}:
+        raise CannotPlace(
+            device,
+            f"is not where the model is sharded: that is '{min(meshes)}'",
+            "leave it out: each part goes to the device of its mesh",
+        )
 
 
 def _refuse_content(opened: Source, target: Target, pairing: Pairing) -> None:
@@ -168,17 +189,9 @@ def _refuse_content(opened: Source, target: Target, pairing: Pairing) -> None:
     source = opened.manifest
     if pairing.is_whole:
         return
-    for obstacle in obstacles(source, target.bare_manifest)[:1]:
-        raise CannotRename.by_code(obstacle.code)(source.name, obstacle.message, obstacle.keys, obstacle.help)
     unused = {*pairing.unexpected, *pairing.left_out}
-    parted = [each for each in companions(source) if each.key in unused and each.owner not in unused]
-    if parted:
-        raise CannotRename.by_code("quantised-weights")(
-            source.name,
-            f"{counted(len(parted), 'weight')} would be loaded without the scales that give them meaning",
-            [each.key for each in parted],
-            "build the model quantised in the same way, or dequantise the checkpoint with the library that wrote it",
-        )
+    fills_all = not (pairing.missing or pairing.mismatched)
+    refuse_content(source, target.bare_manifest, source.keys() - unused, fills_all=fills_all)
     there, here = normed(source), normed(target.bare.values())
     if there != here and (pairing.missing or pairing.unexpected):
         _refuse_norms(opened, target, pairing)
@@ -210,8 +223,8 @@ def _check_casts(opened: Source, target: Target, pairing: Pairing, casts: Sequen
     lost = []
     for cast in casts:
         why = loss(cast.source, cast.target, len(target.manifest[cast.key].shape or ()))
-        own = target.registered(cast.key)
-        is_buffer = own is not None and not own.requires_grad
+        entry = target.entries.get(cast.key)
+        is_buffer = entry is not None and entry.kind == "buffer"
         if why and not (keep_dtype and is_buffer) and not _is_count(opened, pairing, cast.key):
             lost.append((cast.key, cast.source, cast.target, why))
     if lost:
@@ -228,38 +241,24 @@ def _is_count(opened: Source, pairing: Pairing, key: str) -> bool:
 
 def _check_memory(opened: Source, target: Target, pairing: Pairing, assign: bool) -> None:
     """Hold that every tensor of the state dict has memory after the load."""
-    if not assign:
-        return
-    left = [
-        key
-        for key in target.manifest
-        if key not in pairing.pairs and (own := target.registered(key)) is not None and own.is_meta
-    ]
-    if left:
-        raise MetaModel(opened.manifest.name, left)
+    on_meta = [key for key in target.manifest if (own := target.registered(key)) is not None and own.is_meta]
+    if assign:
+        refuse_without_memory(opened.manifest, on_meta, pairing.pairs)
 
 
 def _check_ties(opened: Source, target: Target, pairing: Pairing) -> None:
     """Hold that what is one tensor in the model has one value in the source."""
-    tied = {key: number for number, group in enumerate(opened.manifest.ties) for key in group}
-    for group in target.manifest.ties:
-        pairs = [pairing.pairs[key] for key in group if key in pairing.pairs]
-        distinct = {tied.get(pair.source, pair.source): pair.source for pair in pairs}
-        keys = list(distinct.values())
-        if not all(opened.is_equal(keys[0], key) for key in keys[1:]):
-            raise TiedValuesDiffer(opened.manifest.name, group, keys)
+    matched = {key: pair.source for key, pair in pairing.pairs.items()}
+    refuse_misfits(opened.manifest, target.manifest, matched, pairing.misfits)
+    check_ties(opened, target.manifest, matched)
 
 
-def _on_meta(model: nn.Module) -> list[str]:
-    """Say of buffers that are not saved that they have no values yet."""
-    found = [
-        f"{path}.{name}" if path else name
-        for path, module in modules(model)
-        for name in module._non_persistent_buffers_set
-        if (buffer := module._buffers.get(name)) is not None and buffer.is_meta
-    ]
-    are = "is" if len(found) == 1 else "are"
-    return [f"{', '.join(found[:3])} {are} not saved, and still without values"] if found else []
+def _out_of_range(keys: Sequence[str]) -> Iterator[str]:
+    """Say of tensors that not all of their values fit into the dtype of the model."""
+    if keys:
+        has = "has" if len(keys) == 1 else "have"
+        which = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+        yield f"{counted(len(keys), 'tensor')} {has} values beyond the range of the model's dtype: {which}"
 
 
 def _report(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ckptnames.diffs import ShapeMismatch
@@ -48,6 +48,8 @@ class Pairing:
     """Entries of the source that fill nothing and carry no weights."""
     no_weights: frozenset[str] = frozenset()
     """All keys of the model that carry no weights."""
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    """Those of another shape, each with the entry of the source that it has."""
 
     @property
     def is_whole(self) -> bool:
@@ -58,6 +60,10 @@ class Pairing:
     def is_empty(self) -> bool:
         """True where no weight at all is filled."""
         return all(pair.target in self.no_weights for pair in self.pairs.values())
+
+    def without(self, keys: Collection[str]) -> Pairing:
+        """Give the same without some keys of the model, which keep what they have."""
+        return replace(self, pairs={key: pair for key, pair in self.pairs.items() if key not in keys})
 
 
 class _Names(NamedTuple):
@@ -95,12 +101,18 @@ def explained(source: Manifest, target: Target) -> Explanation:
 
 
 def _is_one_prefix(target: Target, names: _Names) -> bool:
-    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other."""
     olden = old_spelling(names.origins.values())
     bare = set(target.bare.values())
-    changes = {
-        heads(unwrapped(olden.get(key, key)), unwrapped(name)) for name, key in names.origins.items() if name in bare
-    } - {("", "")}
+    return differ_by_one_prefix((olden.get(key, key), name) for name, key in names.origins.items() if name in bare)
+
+
+def differ_by_one_prefix(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other.
+
+    >>> differ_by_one_prefix([("module.fc.weight", "net.fc.weight")]), differ_by_one_prefix([("fc.bias", "out.bias")])
+    (True, False)
+    """
+    changes = {heads(unwrapped(key), unwrapped(name)) for key, name in pairs} - {("", "")}
     return len(changes) <= 1 and all(not (strip and add) for strip, add in changes)
 
 
@@ -128,8 +140,6 @@ def _as_they_stand(source: Manifest) -> dict[str, str]:
 
 
 def _spelled(source: Manifest) -> Manifest:
-    from dataclasses import replace
-
     olden = old_spelling(source)
     tensors = {olden.get(key, key): info for key, info in source.items()}
     return replace(source, tensors=tensors) if len(tensors) == len(source) else source
@@ -179,7 +189,8 @@ def _pairing(source: Manifest, target: Target, names: _Names) -> Pairing:
     found = {key: pair for key, pair in found.items() if _is_of_its_kind(source, target, pair)}
     mismatched, fitting = _by_shape(source, target, found)
     missing, _ = _left(target.manifest, (key for key in target.manifest if key not in found))
-    used = {pair.source for pair in found.values()}
+    filling = {pair.source for pair in found.values()}
+    used = filling.copy()
     used |= {key for group in source.ties if not used.isdisjoint(group) for key in group}
     dropped = {key for key in source if not names.rules.targets(key)}
     unexpected, left_out = _left(source, (key for key in source if key not in used and key not in dropped))
@@ -190,8 +201,9 @@ def _pairing(source: Manifest, target: Target, names: _Names) -> Pairing:
         missing,
         (*unexpected, *entries),
         mismatched,
-        (*left_out, *(key for key in source if key in dropped)),
+        (*left_out, *(key for key in source if key in dropped or key in used - filling)),
         frozenset(key for key, info in target.manifest.items() if is_droppable(key, info, target.manifest)),
+        {each.key: found[each.key].source for each in mismatched},
     )
 
 

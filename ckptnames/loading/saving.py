@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ckptnames.errors import CannotWrite
+from ckptnames.errors import CannotWrite, ReservedEntry
 from ckptnames.formats.safetensors_file import STAMP
 from ckptnames.loading.migrations import history_of
 from ckptnames.prediction.canonical import canonical
@@ -49,6 +49,9 @@ def save(model: nn.Module, path: str | os.PathLike[str], beside: Mapping[str, An
     Raises ``cannot-write``.
     """
     out = Path(path)
+    for name in ("state_dict", STAMP):
+        if name in (beside or {}):
+            raise ReservedEntry(out, name)
     is_safetensors = out.suffix == ".safetensors"
     state = canonical_state_dict(model, tied=not is_safetensors)
     if _is_gathered(state) and dist.get_rank() != 0:

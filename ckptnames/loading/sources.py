@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ckptnames.errors import NoSuchEntry, NotAStateDict
+from ckptnames.errors import NoSuchContainer, NoSuchEntry, NotAStateDict, TwoContainers
 from ckptnames.formats.containers import quoted, role_of
 from ckptnames.formats.reading import open_path
 from ckptnames.formats.safetensors_file import STAMP
@@ -54,7 +54,7 @@ class Source(ABC):
 
     def is_equal(self, one: str, other: str) -> bool:
         """Tell whether two tensors are the same bit for bit: a NaN is equal to itself here."""
-        return _same_bits(self.tensor(one), self.tensor(other))
+        return same_bits(self.tensor(one), self.tensor(other))
 
     def check(self) -> None:  # noqa: B027
         """Raise ``source-changed`` where the source is another than the one that was described."""
@@ -64,7 +64,8 @@ class Source(ABC):
         return True
 
 
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Tell whether two tensors are the same bit for bit."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     one, other = one.contiguous().view(-1).view(torch.uint8), other.contiguous().view(-1).view(torch.uint8)
@@ -74,14 +75,18 @@ def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
 def open_source(source: Loadable, container: str | None, target: Manifest) -> Source:
     """Open the container that is named, or else the one that fills most of ``target``.
 
-    Raises ``no-such-container``, ``not-a-state-dict``, and what reading a path raises.
+    Raises ``no-such-container``, ``two-containers``, ``not-a-state-dict``, and what reading a path raises.
     """
     if isinstance(source, str | os.PathLike):
         from ckptnames.loading.files import FileSource
 
         checkpoint, named = open_path(source)
+        if named is not None and container not in (None, named):
+            raise TwoContainers(source, named, container)
         return FileSource(checkpoint, named if container is None else container, target)
     if isinstance(source, nn.Module):
+        if container is not None:
+            raise NoSuchContainer("", container, [], "container=")
         return _Memory("", source.state_dict())
     if isinstance(source, Mapping):
         return _of_mapping(source, container, target)

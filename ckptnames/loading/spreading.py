@@ -25,7 +25,12 @@ def is_for_ranks(model: nn.Module, source: object) -> bool:
     inner = unwrapped(model)
     if history_of(inner) is not None or rules_of_hooks(model) is not None:
         return False
-    return Path(source, ".metadata").is_file() or any(map(_is_shared, model.parameters()))
+    return is_of_ranks(source) or any(map(_is_shared, model.parameters()))
+
+
+def is_of_ranks(source: object) -> bool:
+    """Tell whether a path is a folder of shards that ranks wrote."""
+    return isinstance(source, str | os.PathLike) and Path(source, ".metadata").is_file()
 
 
 def _is_shared(parameter: nn.Parameter) -> bool:

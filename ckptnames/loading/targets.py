@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -64,14 +64,26 @@ class Target:
     @property
     def own_code(self) -> str:
         """Name the code that is not torch's and has a say in what the model loads, if there is any."""
+        return next((name for _, name in self._own_code()), "")
+
+    def _own_code(self) -> Iterator[tuple[nn.Module, str]]:
         for _, module in modules(self.model):
             hooks = [getattr(hook, "hook", hook) for hook in module._load_state_dict_pre_hooks.values()]
             methods = [getattr(type(module), name) for name in ("load_state_dict", "_load_from_state_dict")]
             for code in (*hooks, *methods):
                 home = getattr(code, "__module__", None) or type(code).__module__
                 if not home.startswith(("torch.", "ckptnames.")):
-                    return str(getattr(code, "__qualname__", type(code).__qualname__))
-        return ""
+                    yield module, str(getattr(code, "__qualname__", type(code).__qualname__))
+
+    @cached_property
+    def seen_by_own_code(self) -> frozenset[str]:
+        """Name the keys that go through the hands of such code: those of its module, and of all inside."""
+        seen = {id(inner) for module, _ in self._own_code() for inner in module.modules()}
+        return frozenset(
+            key
+            for key in self.manifest
+            if seen and ((entry := self.entries.get(key)) is None or id(entry.owner) in seen)
+        )
 
     def is_weight_norm(self, key: str) -> bool:
         """Tell whether a key is a part of torch's weight norm, new or old."""
@@ -97,9 +109,7 @@ def target_of(model: nn.Module) -> Target:
     Raises ``not-a-module``, ``endless-model``, ``no-state-dict``.
     """
     manifest = predict_live(model)
-    names = {key: key for key in manifest}
-    if any(wrapped_as(module) is not None for _, module in modules(model)):
-        names = _without_wrappers(model, manifest)
+    names = names_of(model, manifest)
     olden = old_spelling(names.values())
     return Target(model, _with_flat_ties(model, manifest), {key: olden.get(name, name) for key, name in names.items()})
 
@@ -125,17 +135,26 @@ def _with_flat_ties(model: nn.Module, manifest: Manifest) -> Manifest:
     return replace(manifest, ties=(*manifest.ties, *map(tuple, groups.values())))
 
 
-def _without_wrappers(model: nn.Module, manifest: Manifest) -> dict[str, str]:
-    """Take the wrappers out of the names; what a wrapper itself keeps goes where the wrapper stands."""
+def names_of(model: nn.Module, keys: Iterable[str]) -> dict[str, str]:
+    """Take the wrappers out of the names of a model's keys; what a wrapper itself keeps goes where the wrapper stands.
+
+    >>> from torch.optim.swa_utils import AveragedModel
+    >>> averaged = AveragedModel(nn.Linear(2, 2, bias=False))
+    >>> names_of(averaged, averaged.state_dict())
+    {'n_averaged': 'n_averaged', 'module.weight': 'weight'}
+    """
+    keys = list(keys)
+    if all(wrapped_as(module) is None for _, module in modules(model)):
+        return {key: key for key in keys}
     names = canonical(model)
     taken = set(names.values())
     paths = unwrapped_paths(model)
-    for key in manifest:
+    for key in keys:
         if key not in names:
             path, _, leaf = key.rpartition(".")
             name = join(paths.get(path, path), leaf)
             names[key] = key if name in taken else name
-    return {key: names[key] for key in manifest}
+    return {key: names[key] for key in keys}
 
 
 def is_part(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -187,6 +188,66 @@ def loads_onto_meta(rank: int, folder: str) -> None:
     assert_same(full(model), full(net(1)))
 
 
+def keeps_nothing_without_memory(rank: int, folder: str) -> None:
+    state = {key: value for key, value in full(net(1)).items() if "1" not in key}
+    if rank == 0:
+        torch.save(state, f"{folder}/part.pt")
+    save(state, checkpoint_id=f"{folder}/part")
+    for name in ("part", "part.pt"):
+        model = sharded(net(2, device="meta"))
+        error = raised(partial(ckptnames.load, model, f"{folder}/{name}", missing="keep"))
+        assert error.code == "meta-model" and error.keys[0] == "blocks.1.odd"  # type: ignore[attr-defined]
+        assert all(value.is_meta for value in model.state_dict().values())
+
+
+def refuses_tied_values_that_differ(rank: int, folder: str) -> None:
+    """The last row differs, which one rank alone holds: all raise, and nothing is written."""
+    state = full(net(1))
+    state["head.weight"] = state["head.weight"].clone()
+    for is_same in (False, True):
+        state["head.weight"][-1] = state["embed.weight"][-1] if is_same else 0
+        if rank == 0:
+            torch.save(state, f"{folder}/tied.pt")
+        save(state, checkpoint_id=f"{folder}/tied")
+        for name in ("tied", "tied.pt"):
+            for model in (sharded(net(2)), sharded(net(2, device="meta"))):
+                if is_same:
+                    ckptnames.load(model, f"{folder}/{name}")
+                    assert_same(full(model), full(net(1)))
+                    assert model.head.weight is model.embed.weight
+                else:
+                    error = raised(partial(ckptnames.load, model, f"{folder}/{name}"))
+                    assert error.code == "tied-values-differ"
+                    assert model.embed.weight.is_meta or torch.equal(full(model)["embed.weight"], net(2).embed.weight)
+
+
+class Dropping(Block):
+    """Leaves one of its parameters out of what it loads."""
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        del state_dict[prefix + "odd"]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def misses_what_own_code_drops(rank: int, folder: str) -> None:
+    """What has memory is filled before such code runs; what has none would stay so."""
+    wanted = full(net(1))
+    if rank == 0:
+        torch.save(wanted, f"{folder}/own.pt")
+    dist.barrier()
+    for device in ("cpu", "meta"):
+        model = net(2, device)
+        with torch.device(device):
+            model.blocks[1] = Dropping()
+        sharded(model)
+        if device == "cpu":
+            ckptnames.load(model, f"{folder}/own.pt")
+            assert_same(full(model), wanted)
+        else:
+            error = raised(partial(ckptnames.load, model, f"{folder}/own.pt"))
+            assert error.code == "load-interrupted" and "took no value for 'blocks.1.odd'" in str(error)
+
+
 def loads_by_the_planner(rank: int, folder: str) -> None:
     """The planner inside a plain ``dcp.load``, on a nested state dict beside which the folder holds more."""
     model = sharded(net(2))
@@ -292,7 +353,7 @@ def one_rank_has_another_model(rank: int, folder: str) -> list[str]:
 
 
 def one_rank_cannot_read(rank: int, folder: str) -> list[str]:
-    """A disk that fails on one rank midway: all raise, and say what is overwritten."""
+    """A disk that fails on one rank midway: all raise, and say what is overwritten; two reads compare the tied head."""
     model = sharded(net(2))
     slice_file = FileSystemReader._slice_file
     n_read = 0
@@ -300,7 +361,7 @@ def one_rank_cannot_read(rank: int, folder: str) -> list[str]:
     def failing(self: FileSystemReader, file: Any, info: Any) -> Any:
         nonlocal n_read
         n_read += 1
-        if rank == 1 and n_read > 3:
+        if rank == 1 and n_read > 5:
             raise OSError(5, "Input/output error")
         return slice_file(self, file, info)
 

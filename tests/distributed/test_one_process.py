@@ -14,21 +14,28 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.optim.swa_utils import AveragedModel
 
+import ckptnames
 from ckptnames.errors import (
     CkptnamesError,
     CutShort,
     IncompleteLoad,
     InvalidIndex,
     KeyCollision,
+    LoadInterrupted,
     MalformedPickle,
+    MetaModel,
     MissingShard,
     NothingMatched,
+    QuantisedWeights,
     RankFailed,
     RankInterrupted,
+    TiedValuesDiffer,
     UnsafePath,
 )
 from ckptnames.loading.distributed import (
@@ -46,6 +53,7 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is")
+        warnings.filterwarnings("ignore", message="Detected an existing checkpoint")
         yield
 
 
@@ -200,3 +208,174 @@ def test_what_fails_alone_is_told_as_it_is() -> None:
     with pytest.raises(RankFailed) as info, as_ckptnames_errors():
         save({"weight": torch.ones(1, 1)}, checkpoint_id="/dev/null/run", planner=RenamingSavePlanner({}))
     assert info.value.doing in ("planning", "writing")
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+        self.b.weight = self.a.weight
+
+
+def saved(state: dict[str, torch.Tensor], kind: str) -> str:
+    """Save a state dict as a folder of shards or as a plain file, and give its path."""
+    if kind == "folder":
+        save(state, checkpoint_id="run")
+        return "run"
+    torch.save(state, "run.pt")
+    return "run.pt"
+
+
+KINDS = pytest.mark.parametrize("kind", ["folder", "file"])
+
+
+@KINDS
+def test_no_part_of_a_model_stays_without_memory(kind: str) -> None:
+    state = {"0.weight": torch.ones(2, 2), "0.bias": torch.ones(2)}
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    with pytest.raises(MetaModel) as info:
+        load_distributed(model, saved(state, kind), missing="keep")
+    assert info.value.keys == ("1.weight", "1.bias")
+    assert all(value.is_meta for value in model.state_dict().values())
+
+
+@KINDS
+def test_a_buffer_that_is_not_saved_is_said_to_have_no_values(kind: str) -> None:
+    with torch.device("meta"):
+        model = nn.Linear(2, 2, bias=False)
+        model.register_buffer("freqs", torch.ones(2), persistent=False)
+    report = load_distributed(model, saved({"weight": torch.ones(2, 2)}, kind))
+    assert report.notes == ("freqs is not saved, and still without values",)
+
+
+@KINDS
+def test_a_tied_weight_on_meta_is_filled_by_one_of_its_names_and_stays_one(kind: str) -> None:
+    with torch.device("meta"):
+        model = Tied()
+    load_distributed(model, saved({"b.weight": torch.ones(2, 2)}, kind))
+    assert model.a.weight is model.b.weight
+    assert torch.equal(model.a.weight, torch.ones(2, 2))
+
+
+@KINDS
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_one_tensor_has_one_value(kind: str, device: str) -> None:
+    with torch.device(device):
+        model = Tied()
+    before = model.a.weight.detach().clone()
+    nan = torch.full((2, 2), float("nan"))
+    with pytest.raises(TiedValuesDiffer) as info:
+        load_distributed(model, saved({"a.weight": nan, "b.weight": torch.ones(2, 2)}, kind))
+    assert info.value.names == ("a.weight", "b.weight")
+    assert model.a.weight.is_meta or torch.equal(model.a.weight, before)
+    load_distributed(model, saved({"a.weight": nan, "b.weight": nan.clone()}, kind))
+    assert model.a.weight is model.b.weight and bool(model.a.weight.isnan().all())
+
+
+@KINDS
+@pytest.mark.parametrize("load_it", [ckptnames.load, load_distributed])
+def test_one_tensor_has_one_shape(kind: str, load_it: Any) -> None:
+    path = saved({"a.weight": torch.ones(2, 2), "b.weight": torch.ones(3, 2)}, kind)
+    with pytest.raises(TiedValuesDiffer):
+        load_it(Tied(), path, mismatched="keep")
+
+
+def test_nothing_is_loaded_where_tied_values_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    path = saved({"a.weight": torch.ones(2, 2), "b.weight": torch.ones(2, 2)}, "folder")
+    monkeypatch.setattr(FileSystemReader, "_slice_file", failing)
+    with pytest.raises(RankFailed, match="Nothing was loaded"):
+        load_sharded(Tied(), path)
+
+
+def test_a_planner_alone_tells_of_tied_values_that_differ_while_it_reads() -> None:
+    save({"a.weight": torch.ones(2, 2), "b.weight": torch.zeros(2, 2)}, checkpoint_id="run")
+    planner = RenamingLoadPlanner()
+    with pytest.raises(TiedValuesDiffer, match="may be part old and part new"), as_ckptnames_errors(planner):
+        load(Tied().state_dict(), checkpoint_id="run", planner=planner)
+
+
+@KINDS
+def test_quantised_weights_do_not_load_without_their_scales(kind: str) -> None:
+    state = {"weight": torch.ones(2, 2).to(torch.float8_e4m3fn), "weight_scale": torch.ones(1), "bias": torch.ones(2)}
+    with pytest.raises(QuantisedWeights, match="without the scales that give them meaning"):
+        load_distributed(nn.Linear(2, 2), saved(state, kind), unexpected="ignore")
+
+
+@KINDS
+def test_one_number_more_is_no_placeholder_where_every_weight_is_filled(kind: str) -> None:
+    state = {"weight": torch.ones(2, 2), "temperature": torch.ones(1)}
+    report = load_distributed(nn.Linear(2, 2, bias=False), saved(state, kind), unexpected="ignore")
+    assert report.unexpected == ("temperature",)
+
+
+@KINDS
+def test_what_was_asked_for_in_vain_is_told(kind: str) -> None:
+    state = {"p.w": torch.ones(2), "q.w": torch.ones(2), "z.w": torch.ones(3)}
+    model = nn.ModuleDict({name: nn.ParameterDict({"w": torch.ones(n)}) for name, n in (("x", 2), ("y", 2), ("z", 3))})
+    report = load_distributed(model, saved(state, kind), infer=True, missing="keep", unexpected="ignore")
+    assert report.notes == ("infer=True applied nothing: names and shapes leave keys undecided",)
+    report = load_distributed(
+        nn.ModuleDict({name[0]: nn.ParameterDict({"w": value}) for name, value in state.items()}),
+        saved(state, kind),
+        rules="r.w -> !drop",
+    )
+    assert "1 rule matches no key: r.w -> !drop" in str(report)
+
+
+@KINDS
+def test_what_an_average_has_counted_is_loaded(kind: str) -> None:
+    averaged, model = AveragedModel(nn.Linear(2, 2)), AveragedModel(nn.Linear(2, 2))
+    for _ in range(2):
+        averaged.update_parameters(nn.Linear(2, 2))
+    report = load_distributed(model, saved(averaged.state_dict(), kind))
+    assert int(model.n_averaged) == 2 and "n_averaged" in report.matched
+
+
+@KINDS
+def test_what_is_not_needed_is_told(kind: str) -> None:
+    state = {"weight": torch.ones(2, 2), "bn.num_batches_tracked": torch.tensor(3), "x": torch.ones(2)}
+    report = load_distributed(nn.Linear(2, 2, bias=False), saved(state, kind), rules="x -> !drop")
+    assert report.left_out == ("bn.num_batches_tracked", "x") and report.is_complete
+
+
+def test_another_name_of_a_tensor_that_was_loaded_is_told() -> None:
+    one = torch.ones(2, 2)
+    report = load_distributed(nn.Linear(2, 2, bias=False), saved({"weight": one, "other": one}, "file"))
+    assert report.left_out == ("other",) and report.is_complete
+
+
+class Dropping(nn.Module):
+    """Leaves its head, and what its norm has counted, out of what it loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(2), nn.Linear(2, 2)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        del state_dict["norm.num_batches_tracked"]
+        if "head.weight" in state_dict and not torch.equal(state_dict["head.weight"], torch.ones(2, 2)):
+            del state_dict["head.weight"]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_value_that_own_code_takes_nothing_of_is_missed(device: str) -> None:
+    state = {**Dropping().state_dict(), "norm.num_batches_tracked": torch.tensor(7)}
+    with torch.device(device):
+        model = Dropping()
+    with pytest.raises(LoadInterrupted, match=r"took no value for 'head\.weight'"):
+        load_distributed(model, saved(state, "file"))
+    report = load_distributed(Dropping(), saved({**state, "head.weight": torch.ones(2, 2)}, "file"))
+    assert report.kept == ("norm.num_batches_tracked",)
+    assert "norm.num_batches_tracked" not in report.matched and "head.weight" in report.matched
+    if device == "meta":
+        with torch.device(device):
+            model = Dropping()
+        with pytest.raises(LoadInterrupted, match="took no value for"):
+            load_distributed(model, saved(state, "folder"))

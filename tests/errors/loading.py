@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +15,9 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import nn
 from torch._C._distributed_c10d import HashStore
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.checkpoint.state_dict_saver import save as save_shards
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
 import ckptnames
 from ckptnames import errors
@@ -356,14 +361,107 @@ def new_tensors_for_flat_parameters() -> None:
       0
       help: leave assign=True out, or load before the model is sharded. Nothing was loaded
     """
+    load_flat(assign=True)
+
+
+@raises(errors.CannotAssign)
+def another_dtype_for_flat_parameters() -> None:
+    """
+    error[cannot-assign]: FullyShardedDataParallel keeps the parameters in flat ones: no other tensors can take their place
+      0
+      help: leave dtype="file" out, or load before the model is sharded. Nothing was loaded
+    """
+    load_flat(dtype="file")
+
+
+@raises(errors.CannotAssign)
+def a_part_on_meta_beside_flat_parameters() -> None:
+    """
+    error[cannot-assign]: FullyShardedDataParallel keeps the parameters in flat ones: no other tensors can take their place
+      0
+      help: load before the model is sharded: a part of it is on the meta device. Nothing was loaded
+    """
+    load_flat(nn.Linear(2, 2, device="meta"))
+
+
+@raises(errors.CannotPlace)
+def a_device_without_values() -> None:
+    """
+    error[cannot-place]: device='meta' has no values
+      help: name the device that is to hold them, as in device='cpu'. Nothing was loaded
+    """
+    ckptnames.load(nn.Linear(2, 2), nn.Linear(2, 2), assign=True, device="meta")
+
+
+@raises(errors.CannotPlace)
+def a_device_beside_the_mesh() -> None:
+    """
+    error[cannot-place]: device='cuda' is not where the model is sharded: that is 'cpu'
+      help: leave it out: each part goes to the device of its mesh. Nothing was loaded
+    """
+    with one_process():
+        model = nn.Linear(2, 2)
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        ckptnames.load(model, nn.Linear(2, 2), assign=True, device="cuda")
+
+
+@raises(errors.ReservedEntry)
+def an_entry_beside_the_weights_with_their_name() -> None:
+    """
+    error[cannot-write]: 'run.pt' cannot be written: 'beside' has the entry 'state_dict', which is for what belongs to the weights
+      --> run.pt
+      help: give it another name in 'beside'. Nothing was left behind
+    """
+    ckptnames.save(nn.Linear(2, 2), "run.pt", beside={"epoch": 3, "state_dict": {}})
+
+
+@raises(errors.TwoContainers)
+def two_names_of_containers() -> None:
+    """
+    error[two-containers]: the path names the container 'model', and container='ema' another
+      --> both.pt#model
+      help: name one: leave container='ema' out. Nothing was loaded
+    """
+    torch.save({"model": nn.Linear(2, 2).state_dict(), "ema": nn.Linear(2, 2).state_dict()}, "both.pt")
+    ckptnames.load(nn.Linear(2, 2), "both.pt#model", container="ema")
+
+
+@raises(errors.NoSuchContainer)
+def a_container_of_a_model() -> None:
+    """
+    error[no-such-container]: there is no container 'ema'
+      help: leave container= out: it has nothing else by name
+    """
+    ckptnames.load(nn.Linear(2, 2), nn.Linear(2, 2), container="ema")
+
+
+@raises(errors.OptionNotSupported)
+def new_tensors_from_a_folder_of_shards() -> None:
+    """
+    error[option-not-supported]: assign=True for a folder of shards is not supported yet
+      help: leave it out: the shards go into the tensors that the model has
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a single process
+        save_shards(nn.Linear(2, 2).state_dict(), checkpoint_id="run", no_dist=True)
+    ckptnames.load(nn.Linear(2, 2), "run", assign=True)
+
+
+def load_flat(other: nn.Module | None = None, **options: Any) -> None:
+    with one_process(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a single process
+        flat = FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu"))
+        model = nn.Sequential(flat, *([] if other is None else [other]))
+        ckptnames.load(model, nn.Sequential(*(nn.Linear(2, 2) for _ in model)), **options)
+
+
+@contextmanager
+def one_process() -> Iterator[None]:
     alone = not dist.is_initialized()
     if alone:
         dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a single process
-            model = nn.Sequential(FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu")))
-        ckptnames.load(model, nn.Sequential(nn.Linear(2, 2)), assign=True)
+        yield
     finally:
         if alone:
             dist.destroy_process_group()

@@ -141,6 +141,29 @@ def test_lint_of_real_tables() -> None:
         REAL["mmengine:Runner.load_checkpoint"].table.rules(["modules.fc.weight"])
 
 
+@pytest.mark.parametrize(
+    ("table", "keys"),
+    [
+        ({"w1": "w3", "w3": "w1"}, ["w1", "w3"]),
+        ({"l.{}.a": "l.{}.b", "l.{}.b": "l.{}.c"}, ["l.0.a", "l.0.b", "l.12.a"]),
+        ({"a": None, "b": "a"}, ["a", "b"]),
+    ],
+)
+def test_a_whole_key_is_looked_up_once(table: dict[str, str | None], keys: list[str]) -> None:
+    def looked_up(key: str) -> str | None:
+        """As torchtune's ``get_mapped_key`` does it."""
+        found = table[re.sub(r"\.\d+", ".{}", key)]
+        number = re.search(r"\d+", key.partition(".")[2])
+        return found.format(number[0]) if found and number else found
+
+    read = torchtune_table(table)
+    for key in keys:
+        name = looked_up(key)
+        assert read(key) == name
+        for rules in (read.rules(), read.rules(keys)):
+            assert rules.targets(key) == (() if name is None else (name,))
+
+
 def test_two_keys_that_become_one_are_refused() -> None:
     with pytest.raises(CannotTranslate, match=re.escape("makes 'x.w' of several keys: 'a.w' and 'b.w'")):
         mmengine_table([("^a", "x"), ("^b", "x")]).rules(["a.w", "b.w"])

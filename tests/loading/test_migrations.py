@@ -115,6 +115,44 @@ def test_names_that_only_changed_places_are_told_by_the_stamp_alone() -> None:
     assert_has(net, {"q.weight": values["k.weight"], "k.weight": values["q.weight"]})
 
 
+def with_a_head(source: dict[str, torch.Tensor], lacks: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """Give a model whose two layers have changed places, and a file that is not whole for it."""
+
+    class Model(names_of("q", "k", "head")):  # type: ignore[misc]
+        history = ckptnames.Migrations(ckptnames.Rules.parse("--- version 2\nq.** -> k.**\nk.** -> q.**"), 2)
+
+    head = {"missing": {}, "unexpected": {"head.weight": torch.ones(3, 3), "x.w": torch.ones(2)}}
+    return Model(), {**source, **head.get(lacks, {"head.weight": torch.ones(5, 3)})}
+
+
+@pytest.mark.parametrize(("lacks", "leave"), [("missing", "keep"), ("unexpected", "ignore"), ("mismatched", "keep")])
+def test_a_load_in_part_does_not_guess_whether_names_changed_places(lacks: str, leave: str) -> None:
+    values = state("q.weight", "k.weight")
+    net, source = with_a_head(values, lacks)
+    with pytest.raises(errors.ExchangedNames):
+        ckptnames.load(net, source, **{lacks: leave})  # type: ignore[arg-type]
+    ckptnames.load(net, {"model": source, "names_version": 1}, **{lacks: leave})  # type: ignore[arg-type]
+    assert torch.equal(net.get_parameter("q.weight"), values["k.weight"])
+
+
+def test_a_hook_does_not_guess_either() -> None:
+    net = names_of("q", "k", "head")()
+    net.register_load_state_dict_pre_hook(ckptnames.load_hook("q.** -> k.**\nk.** -> q.**"))  # type: ignore[no-untyped-call]
+    with pytest.raises(errors.ExchangedNames):
+        ckptnames.load(net, state("q.weight", "k.weight"), missing="keep")
+
+
+def test_the_history_is_applied_where_the_head_alone_is_another() -> None:
+    values = {**of_version(1), "fc.weight": torch.ones(5, 3)}
+    with pytest.raises(errors.IncompleteLoad) as info:
+        ckptnames.load(Net(), values)
+    assert info.value.counts == ((1, "of another shape"),)
+    report = ckptnames.load(Net(), values, mismatched="keep")
+    assert set(report.matched) == {"body.weight", "norm.weight"} and "led to version 3" in str(report)
+    del values["fc.weight"]
+    assert ckptnames.load(Net(), values, missing="keep").kept == ("head.weight",)
+
+
 def test_given_rules_come_before_the_history() -> None:
     values = state("a.weight", "norm.weight", "head.weight")
     net = Net()

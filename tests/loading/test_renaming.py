@@ -35,6 +35,16 @@ def test_given_rules_may_have_nothing_to_do() -> None:
     assert_has(wrapped.module, trained)
 
 
+@pytest.mark.parametrize("action", ["!drop", "!open", "bias"])
+def test_a_rule_that_matches_nothing_is_told_where_the_names_are_right_without_it(action: str) -> None:
+    report = ckptnames.load(nn.Linear(2, 2), nn.Linear(2, 2), rules=f"biass -> {action}")
+    said = f"the names are those of the model already, and 1 rule matches no key: biass -> {action}"
+    assert report.notes == (said,) and f"note: {said}" in str(report)
+    assert ckptnames.load(nn.Linear(2, 2), nn.Linear(2, 2), rules=f"biass -> {action} ?").notes == ()
+    with pytest.raises(errors.UnmatchedRule):
+        ckptnames.load(nn.Linear(2, 2), nn.Linear(2, 2, bias=False), rules=f"biass -> {action}", missing="keep")
+
+
 def test_given_rules_lead_to_the_names_without_wrappers_or_with() -> None:
     trained = state("a.w", "b.w")
     for rules in ("a.** -> x.**", "a.** -> module.x.**\nb.** -> module.b.**"):
@@ -141,6 +151,14 @@ def test_what_is_not_decided_is_not_inferred() -> None:
         ckptnames.load(target, state("x1", "zz"), infer=True)
 
 
+def test_inference_that_stays_undecided_is_told_where_the_load_goes_on() -> None:
+    source = nn.ModuleDict({"p": nn.Linear(2, 2), "q": nn.Linear(2, 2), "z": nn.Linear(2, 3)})
+    target = nn.ModuleDict({"x": nn.Linear(2, 2), "y": nn.Linear(2, 2), "z": nn.Linear(2, 3)})
+    report = ckptnames.load(target, source, infer=True, missing="keep", unexpected="ignore")
+    assert report.notes == ("infer=True applied nothing: names and shapes leave keys undecided",)
+    assert ckptnames.load(target, source, missing="keep", unexpected="ignore").notes == ()
+
+
 def test_a_load_in_part_says_what_kept_its_values() -> None:
     trained = {**state("a.w", "b.w", "c.w"), "head.w": torch.zeros(10, 3), "old.w": torch.zeros(2)}
     target = model("a.w", "b.w", "c.w", "head.w", "new.w")
@@ -178,6 +196,12 @@ def test_buffers_without_weights_stand_in_no_ones_way() -> None:
     report = ckptnames.load(Normed(), newer)
     assert report.is_complete
     assert report.left_out == ("embeddings.position_ids",)
+
+
+def test_another_name_of_a_tensor_that_was_loaded_is_told() -> None:
+    one = torch.ones(2, 2)
+    report = ckptnames.load(nn.Linear(2, 2, bias=False), {"weight": one, "other": one})
+    assert report.left_out == ("other",) and report.is_complete
 
 
 def test_a_count_that_is_missing_is_kept_whatever_the_version_says() -> None:

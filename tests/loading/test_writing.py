@@ -16,6 +16,7 @@ from torch import nn
 import ckptnames
 from benchmarks import loading
 from ckptnames import errors
+from ckptnames.loading.casting import loss
 from ckptnames.loading.files import FileSource
 from ckptnames.loading.filling import Deferred
 
@@ -406,3 +407,29 @@ def test_a_load_takes_little_beside_the_model(way: str, tmp_path: Path) -> None:
     model = [sys.executable, "-c", loading.MAKE + loading.SAVE, "200", str(tmp_path / "m.pt")]
     subprocess.run(model, check=True)
     assert loading.load(way, tmp_path / "m.pt", 200).extra < 30e6
+
+
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_values_beyond_the_range_of_the_models_dtype_are_told(kind: str, assign: bool, tmp_path: Path) -> None:
+    state = {"weight": torch.tensor([[1e6, 1.0]]), "bias": torch.tensor([float("inf")])}
+    torch.save(state, tmp_path / "m.pt")
+    source = tmp_path / "m.pt" if kind == "file" else state
+    model = nn.Linear(2, 1).half()
+    report = ckptnames.load(model, source, assign=assign)
+    assert report.notes == ("1 tensor has values beyond the range of the model's dtype: weight",)
+    assert model.weight.tolist() == [[float("inf"), 1.0]]
+    assert ckptnames.load(nn.Linear(2, 1).bfloat16(), source, assign=assign).notes == ()
+
+
+def test_a_frozen_parameter_is_no_buffer() -> None:
+    model = nn.Linear(2, 2, bias=False).requires_grad_(False)
+    with pytest.raises(errors.LossyCast):
+        ckptnames.load(model, {"weight": torch.ones(2, 2, dtype=torch.int8)}, dtype="file")
+    model.register_buffer("table", torch.ones(2))
+    ckptnames.load(model, {**model.state_dict(), "table": torch.ones(2, dtype=torch.int8)}, dtype="file")
+    assert model.table.dtype == torch.int8
+
+
+def test_a_dtype_that_is_not_known_is_not_cast() -> None:
+    assert loss("NOVEL", "F32", 1) and loss("NOVEL", "NOVEL2", 1)

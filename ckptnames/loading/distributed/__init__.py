@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
+from ckptnames.loading.content import unsaved_on_meta
 from ckptnames.loading.distributed.planners import RenamingLoadPlanner, RenamingSavePlanner
 from ckptnames.loading.distributed.rank0 import load_from_rank0
 from ckptnames.loading.distributed.readers import reader_of
@@ -55,7 +57,7 @@ def load_distributed(
     # What rank 0 sees decides: another rank may not see the file at all.
     is_sharded = together(is_folder, "looking for the checkpoint")[0]
     load: Callable[..., LoadReport] = load_sharded if is_sharded else load_from_rank0
-    return load(
+    report = load(
         model,
         source,
         container=container,
@@ -66,3 +68,4 @@ def load_distributed(
         unexpected=unexpected,
         mismatched=mismatched,
     )
+    return replace(report, notes=(*report.notes, *unsaved_on_meta(model)))

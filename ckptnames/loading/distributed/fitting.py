@@ -12,14 +12,14 @@ from torch.distributed.tensor import DTensor
 from ckptnames.diffs import ShapeMismatch
 from ckptnames.droppable import is_droppable
 from ckptnames.errors import LossyCast, NothingMatched, UndecidedCopies
-from ckptnames.inference.inference import Inference, inferred
+from ckptnames.inference.inference import inferred
 from ckptnames.inference.wrappers.explanation import explain
-from ckptnames.inference.wrappers.wrapping import unwrapped
 from ckptnames.loading.casting import Cast, loss
 from ckptnames.loading.complaints import Suggestion, incomplete, suggested
-from ckptnames.loading.deciding import is_decided
+from ckptnames.loading.content import refuse_content, refuse_misfits, refuse_without_memory
+from ckptnames.loading.deciding import UNDECIDED, idle_note, is_decided
 from ckptnames.loading.loaded import LoadReport
-from ckptnames.loading.pairing import TIED, heads
+from ckptnames.loading.pairing import TIED, differ_by_one_prefix
 from ckptnames.manifest import Manifest
 from ckptnames.operands.state_dicts import of_state_dict
 from ckptnames.rules import Plan, Rules, plan
@@ -38,15 +38,24 @@ class Policy(NamedTuple):
     mismatched: Literal["raise", "keep"] = "raise"
 
 
-def fit(source: Manifest, target: Manifest, policy: Policy, scopes: Collection[str] = ()) -> LoadReport:
+def fit(
+    source: Manifest,
+    target: Manifest,
+    policy: Policy,
+    scopes: Collection[str] = (),
+    on_meta: Collection[str] = (),
+) -> LoadReport:
     """Hold what is stored against what is wanted, and say what a load will do to every name.
 
     Without rules, what wrappers and prefixes explain is applied; with ``infer`` also what names and shapes tell, if it
-    is complete. Where ``scopes`` are given, only names below one of them can be unexpected. Raises ``PlanError`` and
-    ``LoadError``: ``incomplete-load``, ``nothing-matched``, ``lossy-cast``, and what is wrong with the rules.
+    is complete. Where ``scopes`` are given, only names below one of them can be unexpected; names ``on_meta`` have to
+    be filled. Raises ``PlanError`` and ``LoadError``: ``incomplete-load``, ``nothing-matched``, ``lossy-cast``,
+    ``meta-model``, what no rename turns into weights, and what is wrong with the rules.
     """
     rules = _explained(source, target) if policy.rules is None else policy.rules
     found = _report(source, target, rules, scopes)
+    if policy.rules is not None:
+        found = replace(found, notes=idle_note(source, policy.rules))
     suggestion = None
     if policy.rules is None and found.missing and found.unexpected:
         inference = inferred(source, target)
@@ -54,32 +63,36 @@ def fit(source: Manifest, target: Manifest, policy: Policy, scopes: Collection[s
             note = "the rules were inferred from names and shapes"
             found = replace(_report(source, target, inference.rules, scopes), notes=(note,))
         else:
-            suggestion = _suggested(inference, source, target)
+            suggestion = suggested(inference, lambda: explain(source, target).rules)
+            found = replace(found, notes=(UNDECIDED,) if policy.infer else ())
+    if not found.is_complete:
+        fills_all = not (found.missing or found.mismatched)
+        used = set(found.matched.values())
+        refuse_content(_within(source, found.rules, scopes), target, used, fills_all=fills_all)
     _check(found, source, target, policy, suggestion)
+    if found.mismatched and target.ties:
+        mapping = plan(source, found.rules, target).mapping
+        misfits = {each.key: mapping[each.key] for each in found.mismatched}
+        refuse_misfits(source, target, found.matched, misfits)
+    refuse_without_memory(source, on_meta, found.matched)
     return found
+
+
+def _within(source: Manifest, rules: Rules, scopes: Collection[str]) -> Manifest:
+    """Take out of the source what is not asked for, such as an optimizer beside the weights."""
+    if not scopes:
+        return source
+    kept = {key: info for key, info in source.items() if any(_is_below(name, scopes) for name in rules.targets(key))}
+    return replace(source, tensors=kept)
 
 
 def _explained(source: Manifest, target: Manifest) -> Rules:
     found = explain(source, target)
     if found.choices:
         raise UndecidedCopies(source.name, [(choice.rule, choice.n_keys) for choice in found.choices])
-    return found.rules if found.rules is not None and _is_one_prefix(found.rules, source, target) else Rules()
-
-
-def _is_one_prefix(rules: Rules, source: Manifest, target: Manifest) -> bool:
-    """Tell whether names differ by wrappers and one prefix more; one prefix for another is a rename like any other."""
-    pairs = [(key, name) for key in source for name in rules.targets(key) if name in target]
-    changes = {heads(unwrapped(key), unwrapped(name)) for key, name in pairs} - {("", "")}
-    return len(changes) <= 1 and all(not (strip and add) for strip, add in changes)
-
-
-def _suggested(inference: Inference, source: Manifest, target: Manifest) -> Suggestion | None:
-    """Give the rules that fill most of what is open, else the prefix that stands for another."""
-    found = suggested(inference)
-    if found is not None:
-        return found
-    rules = explain(source, target).rules
-    return None if rules is None else Suggestion(str(rules))
+    rules = found.rules or Rules()
+    pairs = ((key, name) for key in source for name in rules.targets(key) if name in target)
+    return rules if differ_by_one_prefix(pairs) else Rules()
 
 
 def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection[str]) -> LoadReport:
@@ -96,7 +109,16 @@ def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection
     tied = _through_ties(target, matched)
     unfilled = [name for name in target if name not in matched and name not in tied and name not in wrong - odd]
     missing = tuple(name for name in unfilled if name not in found.droppable)
-    unexpected = tuple(name for name in _targets(found, "unexpected-key") if not scopes or _is_below(name, scopes))
+    used = {*matched.values()}
+    # What is tied to one that is used has its place there.
+    used |= {key for group in source.ties if not used.isdisjoint(group) for key in group}
+    unexpected = tuple(
+        problem.targets[0]
+        for problem in found.problems
+        if problem.code == "unexpected-key"
+        and problem.keys[0] not in used
+        and (not scopes or _is_below(problem.targets[0], scopes))
+    )
     return LoadReport(
         source=source.name,
         container=source.container,
@@ -107,10 +129,21 @@ def _report(source: Manifest, target: Manifest, rules: Rules, scopes: Collection
         unexpected=unexpected,
         mismatched=tuple(mismatched),
         kept=(*(name for name in unfilled), *(each.key for each in mismatched)),
-        left_out=tuple(key for key in source if not rules.targets(key)),
+        left_out=tuple(_left_out(source, target, rules, {*unexpected}, scopes)),
         cast=tuple(_casts(matched, source, target)),
         rules=rules,
     )
+
+
+def _left_out(
+    source: Manifest, target: Manifest, rules: Rules, unexpected: Collection[str], scopes: Collection[str]
+) -> Iterable[str]:
+    """Name what is dropped, and what has no place and needs none: no weights, or those of another key."""
+    for key in source:
+        names = rules.targets(key)
+        asked_for = [name for name in names if not scopes or _is_below(name, scopes)]
+        if not names or (asked_for and not any(name in target or name in unexpected for name in asked_for)):
+            yield key
 
 
 def _targets(found: Plan, code: str) -> list[str]:
@@ -179,12 +212,26 @@ def described(state_dict: Mapping[str, Any], name: str = "") -> Manifest:
     return replace(of_state_dict(state_dict, name), ties=_ties(state_dict))
 
 
+def on_meta(state_dict: Mapping[str, Any]) -> list[str]:
+    """Name the tensors of a flat state dict that have no memory.
+
+    >>> on_meta({"a": torch.ones(1), "b": torch.ones(1, device="meta")})
+    ['b']
+    """
+    return [key for key, value in state_dict.items() if isinstance(value, torch.Tensor) and value.is_meta]
+
+
 def _ties(state_dict: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     groups: dict[object, list[str]] = {}
     for key, value in state_dict.items():
-        local = value.to_local() if isinstance(value, DTensor) else value
-        if isinstance(local, torch.Tensor):
+        if isinstance(value, torch.Tensor):
+            part = local(value)
             # The storage itself, not where its memory begins: a rank's share may be empty.
-            storage = local.untyped_storage()._cdata
-            groups.setdefault((storage, local.storage_offset(), value.shape, local.stride()), []).append(key)
+            storage = part.untyped_storage()._cdata
+            groups.setdefault((storage, part.storage_offset(), value.shape, part.stride()), []).append(key)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """Give what this rank holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -8,14 +8,20 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.distributed as dist
+from torch.distributed.checkpoint._nested_dict import flatten_state_dict
+from torch.distributed.checkpoint._traverse import set_element
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner, DefaultSavePlanner
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 from torch.distributed.checkpoint.planner import LoadPlan, ReadItem
 from torch.distributed.checkpoint.planner_helpers import _create_read_items
 
+from ckptnames.errors import TiedValuesDiffer
 from ckptnames.formats.torch_dtypes import DTYPES
-from ckptnames.loading.distributed.fitting import Policy, described, fit
+from ckptnames.loading.content import Tie, contested_ties
+from ckptnames.loading.distributed.fitting import Policy, described, fit, local, on_meta
 from ckptnames.loading.loaded import LoadReport
+from ckptnames.loading.sources import same_bits
 from ckptnames.manifest import Manifest, TensorInfo
 from ckptnames.rules import Rules, plan
 from ckptnames.rules.slots import quoted
@@ -35,8 +41,9 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
     >>> planner.report is None
     True
 
-    On the ranks raises ``incomplete-load``, ``nothing-matched``, ``lossy-cast``, and what is wrong with the rules. DCP
-    wraps these into its ``CheckpointException``, which is no ``Exception``: call it in ``as_ckptnames_errors``.
+    On the ranks raises ``incomplete-load``, ``nothing-matched``, ``lossy-cast``, ``meta-model``, and what is wrong with
+    the rules; ``tied-values-differ`` while it reads. DCP wraps these into its ``CheckpointException``, which is no
+    ``Exception``: call it in ``as_ckptnames_errors``.
     """
 
     name = ""
@@ -62,19 +69,50 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
         self.overwritten: dict[str, None] = {}
         """Names of the state dict that hold new values on this rank, in the order of reading."""
         self._readings: dict[_Stored, _Reading] = {}
+        self._target = Manifest({})
+        self._on_meta: list[str] = []
+        self._tied: dict[str, _Tied] = {}
+
+    def set_up_planner(
+        self, state_dict: dict[str, Any], metadata: Metadata | None = None, is_coordinator: bool = False
+    ) -> None:
+        """Take the state dict; what has no memory in it is given some."""
+        flat, paths = flatten_state_dict(state_dict)
+        self.describe(flat)
+        if not dist.is_initialized():
+            # torch asks the process group on which device to put it.
+            for name in self._on_meta:
+                set_element(state_dict, paths[name], torch.empty_like(flat[name], device="cpu"))
+        super().set_up_planner(state_dict, metadata, is_coordinator)
+        for first, *others in self._target.ties:
+            for name in others if first in self._on_meta else ():
+                # To what is tied torch has given memory twice.
+                self.state_dict[name] = self.state_dict[first]
+                set_element(state_dict, paths[name], self.state_dict[first])
+
+    def describe(self, flat: Mapping[str, Any]) -> None:
+        """Take note of what is wanted, before it has memory."""
+        self._target, self._on_meta = described(flat), on_meta(flat)
 
     def create_local_plan(self) -> LoadPlan:
         """Plan what this rank reads: its part of every tensor that is filled, each stored item once."""
+        self.report, stored = self._fitted()
         assert self.metadata is not None
-        stored = self._stored(self.metadata)
-        target = described(self.state_dict)
-        self.report = fit(self._source(stored), target, self.policy, self._scopes())
+        for tie in contested_ties(self._source(stored), self._target, self.report.matched):
+            place = self.state_dict[next(name for name in tie.names if name in self.report.matched)]
+            self._tied.update(dict.fromkeys(tie.names, _Tied(tie, local(place))))
         items = [
             replace(item, storage_index=replace(item.storage_index, fqn=stored[key]))
             for name, key in self.report.matched.items()
             for item in _create_read_items(name, self.metadata.state_dict_metadata[stored[key]], self.state_dict[name])
         ]
         return LoadPlan(list(self._read_once(items)))
+
+    def _fitted(self) -> tuple[LoadReport, dict[str, str]]:
+        """Make the report, and give the name under which each key is stored."""
+        assert self.metadata is not None
+        stored = self._stored(self.metadata)
+        return fit(self._source(stored), self._target, self.policy, self._scopes(), self._on_meta), stored
 
     def _stored(self, metadata: Metadata) -> dict[str, str]:
         """Give the keys that the rules see, each with the name under which it is stored."""
@@ -97,7 +135,7 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
         for item in items:
             by_stored.setdefault(_Stored.of(item), []).append(item)
         for stored, parts in by_stored.items():
-            if len(parts) > 1:
+            if len(parts) > 1 or parts[0].dest_index.fqn in self._tied:
                 dtype = self.metadata.state_dict_metadata[stored.fqn].properties.dtype  # type: ignore[union-attr]
                 reading = _Reading(parts, dtype)
                 self._readings[stored] = reading
@@ -117,17 +155,40 @@ class RenamingLoadPlanner(DefaultLoadPlanner):
             self.overwritten[read_item.dest_index.fqn] = None
             return
         for part in reading.parts:
-            super().resolve_tensor(part).detach().copy_(reading.part(part))
-            self.overwritten[part.dest_index.fqn] = None
+            name = part.dest_index.fqn
+            place = super().resolve_tensor(part).detach()
+            self.overwritten[name] = None
+            if name in self._tied:
+                tied = self._tied[name]
+                tied.copy(reading.part(part), place, self.transform_tensor(part, tied.written), self.name)
+            else:
+                place.copy_(reading.part(part))
         reading.end()
 
     def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
         """Put what is no tensor into the state dict; only plain data is unpickled, as ``weights_only`` does."""
-        from torch.distributed.checkpoint._traverse import set_element
-
         found = torch.load(value, weights_only=True)
         set_element(self.original_state_dict, self.mappings[read_item.dest_index.fqn], found)
         self.overwritten[read_item.dest_index.fqn] = None
+
+
+class _Tied:
+    """A tensor with several names, for which several are stored: what the second brings has to be there already."""
+
+    def __init__(self, tie: Tie, place: torch.Tensor) -> None:
+        self._tie = tie
+        self.written = torch.zeros(place.shape, dtype=torch.bool, device=place.device)
+        """Which of its elements some name has brought."""
+
+    def copy(self, value: torch.Tensor, place: torch.Tensor, written: torch.Tensor, where: str) -> None:
+        """Copy a part of it; raises ``tied-values-differ``."""
+        before = place[written]
+        place.copy_(value)
+        if not same_bits(before, place[written]):
+            error = TiedValuesDiffer(where, *self._tie)
+            error.outcome = "The model may be part old and part new"
+            raise error
+        written.fill_(True)
 
 
 class _Stored(NamedTuple):

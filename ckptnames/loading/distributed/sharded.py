@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.storage import StorageReader
 
-from ckptnames.errors import NoSuchContainer, UnsupportedFormat
+from ckptnames.errors import LoadError, NoSuchContainer, TiedValuesDiffer, UnsupportedFormat
 from ckptnames.formats.recognise import no_such_path
 from ckptnames.inference.wrappers.containers import best_container
-from ckptnames.loading.distributed.fitting import described
+from ckptnames.loading.content import Tie, contested_ties
+from ckptnames.loading.distributed.fitting import local
 from ckptnames.loading.distributed.models import state_of
 from ckptnames.loading.distributed.planners import RenamingLoadPlanner
 from ckptnames.loading.distributed.readers import reader_of
 from ckptnames.loading.distributed.together import as_ckptnames_errors, is_distributed, together
 from ckptnames.loading.loaded import LoadReport
+from ckptnames.loading.sources import same_bits
 from ckptnames.rules import Rules
 
 
@@ -53,7 +58,8 @@ def load_sharded(
     ...
 
     Raises on every rank what is wrong on any, before the first value is written: ``incomplete-load``, ``lossy-cast``,
-    ``incomplete-tensor``, ``unsafe-pickle``, ``rank-failed``, and what is wrong with the rules. ``load-interrupted``
+    ``tied-values-differ``, ``meta-model``, ``incomplete-tensor``, ``unsafe-pickle``, ``rank-failed``, and what is wrong
+    with the rules. ``load-interrupted``
     after that.
     """
     path = Path(folder)
@@ -65,20 +71,36 @@ def load_sharded(
         rules, infer=infer, accept=accept, missing=missing, unexpected=unexpected, mismatched=mismatched
     )
     planner.name, planner.wanted = str(path), container
-    with as_ckptnames_errors(planner), warnings.catch_warnings():
-        # Without a process group DCP warns that it is alone, which is what was asked for; and of functions of its own.
-        warnings.filterwarnings("ignore", module=r"torch\.distributed")
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
-        load(
-            state,
-            storage_reader=reader,
-            planner=planner,
-            process_group=process_group,
-            no_dist=not is_distributed(),
-        )
+    contested = together(lambda: planner.prepare(state, reader.read_metadata()), "planning", process_group)
+    how: dict[str, Any] = {"storage_reader": reader, "process_group": process_group, "no_dist": not is_distributed()}
+    if any(contested):
+        values = planner.values_of_ties(state)
+        _read(values, how)
+        together(lambda: planner.check_ties(values), "comparing tied weights", process_group)
+    with as_ckptnames_errors(planner), _quiet():
+        load(state, planner=planner, **how)
         given_back()
     assert planner.report is not None
     return planner.report
+
+
+def _read(values: dict[str, torch.Tensor], how: Mapping[str, Any]) -> None:
+    """Read into memory that is not the model's."""
+    try:
+        with as_ckptnames_errors(), _quiet():
+            load(values, **how)
+    except LoadError as error:
+        error.outcome = "Nothing was loaded"
+        raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Say nothing of what DCP warns: that it is alone, which is what was asked for, and of functions of its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"torch\.distributed")
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+        yield
 
 
 def _opened_together(path: Path, group: dist.ProcessGroup | None) -> StorageReader:
@@ -107,6 +129,43 @@ class _ContainerPlanner(RenamingLoadPlanner):
 
     wanted: str | None = None
     """The entry that was asked for, if one was."""
+    _found: tuple[LoadReport, dict[str, str]]
+    _contested: list[Tie]
+
+    def prepare(self, state: Mapping[str, Any], metadata: Metadata) -> bool:
+        """Fit the checkpoint to the model before anything is read; true where stored tensors contest a place."""
+        self.describe(flatten_state_dict(dict(state))[0])
+        self.metadata = metadata
+        self._found = super()._fitted()
+        report, stored = self._found
+        self._contested = contested_ties(self._source(stored), self._target, report.matched)
+        return bool(self._contested)
+
+    def _fitted(self) -> tuple[LoadReport, dict[str, str]]:
+        return self._found
+
+    def values_of_ties(self, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Make place for this rank's share of the tensors that contest one, by their stored names."""
+        report, stored = self._found
+        assert self.metadata is not None
+        places: dict[str, torch.Tensor] = {}
+        flat, _ = flatten_state_dict(dict(state))
+        for tie in self._contested:
+            own = next(flat[name] for name in tie.names if name in report.matched)
+            for key in tie.keys:
+                dtype = self.metadata.state_dict_metadata[stored[key]].properties.dtype  # type: ignore[union-attr]
+                # On meta, torch gives it memory as it does to the model.
+                device = "cpu" if own.is_meta and not is_distributed() else own.device
+                places[stored[key]] = torch.empty_like(own, dtype=dtype, device=device)
+        return places
+
+    def check_ties(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Hold that they are the same; raises ``tied-values-differ``."""
+        _, stored = self._found
+        for tie in self._contested:
+            first, *others = (local(values[stored[key]]) for key in tie.keys)
+            if not all(same_bits(first, other) for other in others):
+                raise TiedValuesDiffer(self.name, *tie)
 
     def _stored(self, metadata: Metadata) -> dict[str, str]:
         found = _containers(metadata)
@@ -119,12 +178,11 @@ class _ContainerPlanner(RenamingLoadPlanner):
         """Name the entry that fills most of the state dict."""
         if len(found) == 1:
             return ""
-        target = described(self.state_dict)
         if self.rules is not None:
             rules = self.rules
-            return max(found, key=lambda name: sum(rules(key) in target for key in found[name]))
+            return max(found, key=lambda name: sum(rules(key) in self._target for key in found[name]))
         sources = [self._source(stored) for stored in found.values()]
-        best = best_container(sources, target)
+        best = best_container(sources, self._target)
         return next(name for name, source in zip(found, sources, strict=True) if source is best)
 
     def _scopes(self) -> list[str]:
