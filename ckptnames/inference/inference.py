@@ -57,8 +57,6 @@ class Inference:
     """Names whose dots were flattened: the rules that give them back come first."""
     by_value: bool = False
     """True where the values of the tensors decided."""
-    given: str = ""
-    """Where the lines come from that were taken as decided."""
 
     def __str__(self) -> str:
         from ckptnames.report.inference import inference_text
@@ -139,7 +137,7 @@ def _with_dots(plain: Answer, flat: Flattened) -> Inference:
     if rivals:
         search = Search(decided.source, decided.target, withheld={*rivals.values(), *flat.names})
         return Answer(source, target, decided, search, [between_flattened(flat, rivals)]).inference()
-    given = Rules([*decided.given.stages, *flat.rules.stages, *flat.placed.stages], decided.given.name)
+    given = Rules([*decided.given.stages, *flat.rules.stages, *flat.placed.stages])
     dotted = Decided(source, target, given)
     return replace(
         Answer(source, target, dotted, Search(dotted.source, dotted.target)).inference(),
@@ -198,7 +196,6 @@ class Answer:
             cautions=self.search.cautions(self.target),
             **left,
             transposed=self._original(self.search.filled.transposed),
-            given=self.decided.given.name,
             complete=not ambiguous
             and all(is_droppable(name, self.target[name], self.target) for name in left["unfilled_target"]),
         )

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ckptnames.inference.matching.assignment import MARGIN, Block, Evidence, Found, assigned
+from ckptnames.inference.matching.assignment import Block, Evidence, Found, assigned
 from ckptnames.inference.matching.columns import are_layers, columns_below, modules_below, part_of
 from ckptnames.inference.matching.correspondence import ALIKE, Candidate, Choice, candidates
 from ckptnames.inference.matching.counting import by_shapes, n_doubles, n_units, n_weights
@@ -20,7 +20,6 @@ from ckptnames.inference.matching.groups import (
     Form,
     Group,
     exact,
-    fit_in_part,
     group_of,
     hold_the_same,
     is_distinctive,
@@ -28,26 +27,22 @@ from ckptnames.inference.matching.groups import (
     is_vector,
     squeezed,
 )
+from ckptnames.inference.matching.in_part import alike_in_part
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.reversed_lists import may_be_reversed
-from ckptnames.inference.matching.rivals import counted_among, counts_differently, nearest_rivals, told_by_number
+from ckptnames.inference.matching.rivals import counts_differently
 from ckptnames.inference.matching.surroundings import home, is_before, is_beside_blocks, is_counted_alike, is_in_block
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
-from ckptnames.inference.naming.places import is_norm, norm_places
-from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, likeness
+from ckptnames.inference.naming.places import is_norm
+from ckptnames.inference.naming.words import likeness
 
 _KNOWN = 6.0
 """How much it counts that the shapes told the same pair of names in another block."""
 
 _KNOWN_OTHERWISE = 1.0
-_SAME_PLACE = 2.5
-_SAME_NUMBER = 0.5
-_ENOUGH_ALONE = 1.3
 _MOST_LEFT = 4
 """Most of the target is matched where not more than the fourth part of it is left."""
-
-_MOST_COMPARED = 40_000
 
 
 class Match(NamedTuple):
@@ -340,46 +335,13 @@ class Alignment:
     # Units whose parameters agree in part
 
     def _by_name(self, sources: Sequence[Node], targets: Sequence[Node]) -> None:
-        """Match units by name where not all of their shapes agree: a weight was transposed, a bias came or went."""
-        ours, theirs = [[g for g in self._groups(side) if len(g.units[0]) < 2] for side in (sources, targets)]
-        if len(ours) * len(theirs) > _MOST_COMPARED:
-            return
-        names = Block([group.name for group in ours], [group.name for group in theirs])
+        """Match units by name where not all of their shapes agree."""
+        ours, theirs = ([g for g in self._groups(side) if len(g.units[0]) < 2] for side in (sources, targets))
         is_inside = sources[0].parent is not None
-        places = [norm_places(side, side if is_inside else (), names.is_sandwich) for side in names]
-        numbers = counted_among(names.source), counted_among(names.target)
-        scores: dict[tuple[str, str], float] = {}
-        left_open: list[tuple[str, str]] = []
-        for one in ours:
-            for other in theirs:
-                # Where all shapes agree the pair was looked at before, and left open for a reason: words alone count.
-                is_new = one.shapes(squeezed) != other.shapes(squeezed)
-                place, wanted = places[0].get(one.name), places[1].get(other.name)
-                # What has its own name on the other side, or differs in its number, is not what a likeness is for, nor
-                # are norms of a block of which nothing is said but that they are norms.
-                is_named = one.name in names.target or other.name in names.source
-                is_named = is_named or counts_otherwise(one.name, other.name)
-                is_inner = is_inside or any(is_in_block(next(group.all).node) for group in (one, other))
-                is_untold = names.is_sandwich or (is_inner and not (place and wanted))
-                if not is_new and (is_named or (is_norm(other.name) and is_untold)):
-                    left_open.append((one.name, other.name))
-                    continue
-                score = (self._likeness if is_new else likeness)(one.name, other.name)
-                if place and wanted:
-                    score = OBJECTION if place != wanted else max(score, _SAME_PLACE)
-                if score >= _ENOUGH_ALONE and fit_in_part(one, other) and not self._is_apart(one, other):
-                    is_same = numbers[0].get(one.name) == numbers[1].get(other.name)
-                    scores[one.name, other.name] = score + is_same * _SAME_NUMBER
-        by_name = {g.name: g for g in ours}, {g.name: g for g in theirs}
-        # What was left open may be meant where no more than a number tells it from what is looked at now.
-        for pair in told_by_number(scores, left_open):
-            del scores[pair]
-        nearest = nearest_rivals(scores)
-        for (source, target), score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
-            if nearest[source, target] <= score - MARGIN:
-                for units, others in zip(by_name[0][source].units, by_name[1][target].units, strict=True):
-                    for a, b in zip(units, others, strict=False):
-                        self.match(a, b, "names that are alike, though not all shapes are")
+        for source, target in alike_in_part(ours, theirs, is_inside, self._likeness, self._is_apart):
+            for units, others in zip(source.units, target.units, strict=True):
+                for a, b in zip(units, others, strict=False):
+                    self.match(a, b, "names that are alike, though not all shapes are")
 
     # Evidence
 
