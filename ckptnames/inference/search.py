@@ -10,6 +10,7 @@ from ckptnames.inference.matching.copies import copies_in, superseded
 from ckptnames.inference.matching.filling import Filling, filling
 from ckptnames.inference.matching.orientation import is_turned, turned
 from ckptnames.inference.matching.units import tree_of
+from ckptnames.inference.naming.company import told_by_members
 from ckptnames.inference.undecided import Ambiguity, ambiguities
 from ckptnames.inference.wrappers.pairing import fits
 from ckptnames.manifest import Manifest, TensorInfo
@@ -65,8 +66,11 @@ class Search:
 
     def _run(self, other: Mapping[str, TensorInfo]) -> tuple[Alignment, Filling]:
         sources = {**self.source, **other}
-        ours = tree_of({key: info for key, info in sources.items() if key not in self.withheld})
-        theirs = tree_of(self.target)
+        ours = tree_of(
+            {key: info for key, info in sources.items() if key not in self.withheld},
+            told_by_members(self.source, self.target),
+        )
+        theirs = tree_of(self.target, told_by_members(self.target, self.source))
         self.copies = copies_in(ours, theirs)
         alignment = Alignment(ours, theirs)
         for node in (*superseded(ours), *(node for found in self.copies for node in found.nodes)):

@@ -165,8 +165,8 @@ class Node:
         return f"Node({'.'.join(self.path)})"
 
 
-def tree_of(tensors: Mapping[str, TensorInfo]) -> Node:
-    """Build the tree of a manifest's modules, and give its root.
+def tree_of(tensors: Mapping[str, TensorInfo], spelling: Mapping[str, str] | None = None) -> Node:
+    """Build the tree of a manifest's modules, and give its root; ``spelling`` has other words for some segments.
 
     >>> root = tree_of({"fc.weight": TensorInfo("F32", (3, 2)), "fc.bias": TensorInfo("F32", (3,))})
     >>> root.units, root.units[0].keys
@@ -175,6 +175,8 @@ def tree_of(tensors: Mapping[str, TensorInfo]) -> Node:
     nodes: dict[Path, Node] = {}
     root = _node((), nodes)
     for unit in _units(tensors):
+        if spelling:
+            unit.path = tuple(spelling.get(segment, segment) for segment in unit.path)
         unit.node = _node(unit.path, nodes)
         unit.node.unit = unit
     order = [root]
