@@ -240,7 +240,7 @@ class _Search:
         if known.is_vector and not known.is_inside:
             return known.likeness(source, target) >= FAIR
         if self.is_complete:
-            return True
+            return score > -ENOUGH
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
             return score > -ENOUGH
         if known.is_unique:

@@ -26,6 +26,7 @@ SAME = 10.0
 _NEVER_BARE = frozenset(("query", "key", "value"))
 """What no one calls by the word for a layer alone, such as `proj`."""
 
+_NOT_BARE = 2.0
 _WRAPPED = 2.0
 _VERBATIM = 0.4
 
@@ -264,7 +265,7 @@ def _rating(
     if spoken and spoken[-1:] == written[-1:]:
         score += 0.3
     if _is_bare(ours, spoken, theirs) or _is_bare(theirs, written, ours):
-        return min(score, 0.0)
+        return score - _NOT_BARE
     return score + max(0.0, fuzz.ratio(" ".join(spoken), " ".join(written)) - 50) / 200
 
 
