@@ -13,6 +13,7 @@ from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.scopes import scope_of
 from ckptnames.prediction.static.interpreter.spoiling import given_away, spoil
 from ckptnames.prediction.static.signals import Break, Continue, Exhausted, Raised, Return, Stuck, TooDeep, Unsure
+from ckptnames.prediction.static.torch_nn.layers import names_device
 from ckptnames.prediction.static.values import (
     Class,
     ClassMethod,
@@ -37,6 +38,8 @@ from ckptnames.prediction.static.values import (
 
 def call(machine: Machine, function: Value, args: list[Value], kwargs: dict[str, Value]) -> Value:
     """Call anything."""
+    if names_device(kwargs.get("device")):
+        machine.doubts += 1
     if isinstance(function, Method):
         return call(machine, function.function, [function.instance, *args], kwargs)
     if isinstance(function, Function):

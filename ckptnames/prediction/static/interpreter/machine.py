@@ -75,7 +75,11 @@ class Machine:
         handler = EXPRESSIONS.get(type(node))
         if handler is None:
             return self.unknown(f"{type(node).__name__} is not followed", node, frame)
-        return handler(self, node, frame)
+        value = handler(self, node, frame)
+        if isinstance(value, Unknown):
+            # What is done with it next may raise.
+            self.doubts += 1
+        return value
 
     def call(self, function: Value, args: Sequence[Value] = (), kwargs: Mapping[str, Value] | None = None) -> Value:
         """Call anything that can be called."""
@@ -119,7 +123,10 @@ class Machine:
         """Tell whether a value counts as true."""
         from ckptnames.prediction.static.interpreter.operators import truth
 
-        return truth(self, value)
+        found = truth(self, value)
+        if isinstance(found, Unknown):
+            self.doubts += 1
+        return found
 
     def decided(self, value: Value) -> bool:
         """Tell whether a value counts as true. Raises ``Unsure`` where that is not known."""
@@ -151,6 +158,7 @@ class Machine:
 
     def unsure(self, collection: Any, why: Unknown) -> None:
         """Mark a list, dict or set: what it holds is not known any more; of what a module registers, open that."""
+        self.doubts += 1
         owner = getattr(collection, "owner", None)
         if owner is not None:
             self.open(owner, why, all_of_it=True)
@@ -160,13 +168,16 @@ class Machine:
     def is_unsure(self, collection: Any) -> Unknown | None:
         """Tell why the content of a collection is not known, where it is not."""
         found = self._unsure.get(id(collection))
-        return found[1] if found is not None else None
+        if found is None:
+            return None
+        self.doubts += 1
+        return found[1]
 
     def check(self, collection: Any) -> None:
         """Raise ``Unsure`` where the content of a collection is not known."""
-        found = self._unsure.get(id(collection))
-        if found is not None:
-            raise Unsure(found[1])
+        why = self.is_unsure(collection)
+        if why is not None:
+            raise Unsure(why)
 
     def touch(self, collection: Any) -> None:
         """Say that a collection is about to be changed."""

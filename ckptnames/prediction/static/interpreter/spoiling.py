@@ -36,6 +36,7 @@ def spoil_statement(machine: Machine, statement: ast.stmt, frame: Frame, why: Un
     """Take all that a statement could have changed for unknown."""
     from ckptnames.prediction.static.interpreter.assigning import assign
 
+    machine.doubts += 1
     # What stopped it may be known to be no module; what it would have set may be one.
     why = why.within()
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ckptnames.prediction.static.interpreter.items import iterator
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Stuck
+from ckptnames.prediction.static.torch_nn.layers import names_device
 from ckptnames.prediction.static.torch_nn.module import METHODS, method, named_modules
 from ckptnames.prediction.static.values import (
     Module,
@@ -109,9 +110,16 @@ def _apply(machine: Machine, self: Module, fn: Value) -> Value:
     return self
 
 
-@method("train", "eval", "requires_grad_", "cuda", "cpu", "xpu", "share_memory", "zero_grad", "compile", "to_empty")
+@method("train", "eval", "requires_grad_", "cpu", "share_memory", "zero_grad", "compile")
 def _self(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
     """Names, shapes and dtypes stay as they are."""
+    return self
+
+
+@method("cuda", "xpu", "to_empty")
+def _moved(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
+    """Go to a device that this machine may lack."""
+    machine.doubts += 1
     return self
 
 
@@ -120,6 +128,8 @@ def _to(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
     for value in (*args, *kwargs.values()):
         if isinstance(value, Unknown) and not value.plain:
             machine.open(self, value, all_of_it=True)
+        elif isinstance(value, str):
+            machine.doubts += names_device(value)
         elif _is_dtype(value):
             _convert(machine, self, value)
         elif isinstance(value, Tensor):

@@ -1,0 +1,164 @@
+"""Programs that are hard to follow: whatever is said of them is there, and what is not said is open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.prediction.static.against_built import assert_never_wrong, program
+
+HARD: dict[str, str] = {}
+
+
+def hard(name: str, text: str) -> None:
+    """Add a class body and what stands before it; ``MAYBE`` is true, and nobody can know."""
+    HARD[name] = dedent(text)
+
+
+def in_init(name: str, text: str, before: str = "") -> None:
+    """Add the lines of an ``__init__``."""
+    lines = "\n".join(f"        {line}" for line in dedent(text).strip().splitlines())
+    hard(
+        name, f"{dedent(before)}\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n{lines}\n"
+    )
+
+
+for _what, _line in {
+    "a number": "int(UNKNOWN)",
+    "a key of a dict": "{'a': 1}[UNKNOWN]",
+    "an item of what is unknown": "UNKNOWN['a']",
+    "an attribute": "UNKNOWN.nothing",
+    "unpacking": "a, b = UNKNOWN",
+    "a loop": "[x for x in UNKNOWN]",
+    "a sum": "UNKNOWN + 'a'",
+    "a comparison": "UNKNOWN < 'a'",
+    "a division": "1 / (UNKNOWN - UNKNOWN)",
+    "a text": "f'{UNKNOWN:s}'",
+    "an assertion": "assert UNKNOWN > 2",
+    "a layer": "nn.Linear(UNKNOWN, 1)",
+    "a next item": "next(iter(UNKNOWN))",
+    "a deletion": "del UNKNOWN.nothing",
+    "a device that lacks": "nn.Linear(1, 1).cuda()",
+    "a device that is named": "nn.Linear(1, 1).to('cuda:0')",
+    "a layer on a device": "nn.Linear(1, 1, device='cuda')",
+}.items():
+    in_init(
+        f"a try around {_what}",
+        f"""
+        try:
+            {_line}
+            self.a = nn.Linear(1, 1)
+        except Exception:
+            self.b = nn.Linear(2, 2)
+        """,
+        before="""
+        import random
+        UNKNOWN = random.random()
+        """,
+    )
+
+in_init(
+    "suppressed where a branch raises",
+    """
+    with contextlib.suppress(ValueError):
+        if random.random() < 2:
+            raise ValueError
+        self.a = nn.Linear(1, 1)
+    self.b = nn.Linear(2, 2)
+    """,
+    before="import contextlib, random",
+)
+in_init(
+    "suppressed where a file is lacking",
+    """
+    with contextlib.suppress(Exception):
+        json.load(open("/nowhere/at/all"))
+        self.a = nn.Linear(1, 1)
+    """,
+    before="import contextlib, json",
+)
+hard(
+    "suppressed by the caller",
+    """
+    import contextlib, random
+
+    def maybe(net):
+        if random.random() < 2:
+            raise ImportError
+        net.m = nn.Linear(1, 1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            with contextlib.suppress(ImportError):
+                maybe(self)
+    """,
+)
+in_init(
+    "an import that is suppressed",
+    """
+    if HAS:
+        self.b = nn.Linear(1, 1)
+    self.a = nn.Linear(1, 1)
+    """,
+    before="""
+    import contextlib
+    HAS = False
+    with contextlib.suppress(ImportError):
+        import certainly_not_installed
+        HAS = True
+    """,
+)
+MANAGER = """
+import random
+
+class Manager:
+    def __init__(self, net, name, keep):
+        self.net, self.name, self.keep = net, name, keep
+    def __enter__(self):
+        return self
+    def __exit__(self, kind, value, traceback):
+        setattr(self.net, self.name + ("_fell" if kind is None else "_raised"), nn.Linear(1, 1))
+        return self.keep
+"""
+in_init(
+    "a manager that keeps what is raised",
+    """
+    with Manager(self, "a", True):
+        if random.random() < 2:
+            raise ValueError
+        self.b = nn.Linear(1, 1)
+    """,
+    before=MANAGER,
+)
+in_init(
+    "managers inside each other",
+    """
+    with Manager(self, "a", False), Manager(self, "b", True):
+        raise ValueError
+    with Manager(self, "c", True) as c, Manager(self, "d", False):
+        c.net.e = nn.Linear(1, 1)
+    """,
+    before=MANAGER,
+)
+in_init(
+    "a manager that is not known",
+    """
+    with MANAGER:
+        if random.random() < 2:
+            raise ValueError
+        self.a = nn.Linear(1, 1)
+    self.b = nn.Linear(1, 1)
+    """,
+    before="""
+    import contextlib, random
+    MANAGER = random.choice([contextlib.suppress(ValueError)])
+    """,
+)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_what_is_said_is_there_and_the_rest_is_open(name: str, tmp_path: Path) -> None:
+    assert_never_wrong(program(tmp_path, HARD[name]))
