@@ -157,6 +157,38 @@ in_init(
     MANAGER = random.choice([contextlib.suppress(ValueError)])
     """,
 )
+hard(
+    "private names",
+    """
+    class Base(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.__n = 2
+            self.__build()
+        def __build(self): self.x = nn.Linear(self.__n, 1)
+        class __In(nn.Module):
+            def __init__(self, __w=3):
+                super().__init__()
+                self.__a = nn.Linear(__w, 1)
+        def more(self):
+            self.i = self.__In()
+            setattr(self, type(self.i).__name__, nn.Linear(1, 1))
+            setattr(self, self.__build.__name__, nn.Linear(1, 1))
+    class Net(Base):
+        def __init__(self):
+            super().__init__()
+            self.more()
+            try: raise ValueError
+            except ValueError as __e: self.q = nn.Linear(1, 1)
+            self.__l = nn.ModuleList([nn.Linear(__k, 1) for __k in (1, 2)])
+            self._Net__z = nn.Linear(4, 1)
+            self.zz = self.__z
+            import math as __m
+            self.mm = nn.Linear(int(__m.floor(3.4)), 1)
+            setattr(self, "__raw", nn.Linear(1, 1))
+        def __build(self): self.y = nn.Linear(self.__n, 1)
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)

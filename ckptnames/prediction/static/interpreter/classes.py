@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Unsure
+from ckptnames.prediction.static.sources.mangling import written
 from ckptnames.prediction.static.values import (
     Class,
     Function,
@@ -60,7 +61,7 @@ def define(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
         isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body
     )
     machine.execute(node.body, inner)
-    value = create(machine, node.name, bases, names, frame.namespace.name, keywords, inner)
+    value = create(machine, written(node), bases, names, frame.namespace.name, keywords, inner)
     inner.extra["class"] = value
     if isinstance(value, Class):
         value = _finished(machine, value, keywords, inner)
