@@ -189,6 +189,90 @@ hard(
         def __build(self): self.y = nn.Linear(self.__n, 1)
     """,
 )
+hard(
+    "what is there by nature",
+    """
+    class C:
+        x: int = 3
+    def fn(): pass
+    def add(net, what, value, names):
+        for name in names.split():
+            if hasattr(value, name): setattr(net, what + name, nn.Linear(1, 1))
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            lin = nn.Linear(1, 1)
+            some = "_forward_hooks _state_dict_hooks _non_persistent_buffers_set __dict__ __annotations__ __doc__"
+            kinds = "__subclasses__ mro __call__ __init__ __wrapped__ __code__ __globals__ __self__ __get__ __iter__"
+            for what, value in {"lin": lin, "self": self, "cls": C, "own": C(), "kind": nn.Linear, "net": Net}.items():
+                add(self, what, value, some)
+                add(self, what, value, kinds)
+            for what, value in {"fn": fn, "len": len, "n": 3, "nn": nn, "gen": (x for x in ()), "p": property(fn)}.items():
+                add(self, what, value, kinds + " __doc__ __annotations__")
+    """,
+)
+hard(
+    "an attribute that no table has",
+    """
+    class C: pass
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            try:
+                C.__subclasses__()
+                self.a = nn.Linear(1, 1)
+            except AttributeError:
+                self.b = nn.Linear(1, 1)
+            if getattr(self, "_forward_hooks", None) is None: self.c = nn.Linear(1, 1)
+            C().__setattr__("d", 3)
+    """,
+)
+hard(
+    "words and annotations",
+    '''
+    class C:
+        """Words."""
+        x: int = 3
+    def fn():
+        """Words."""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            if C.__doc__: self.a = nn.Linear(1, 1)
+            if fn.__doc__: self.b = nn.Linear(1, 1)
+            for name in C.__annotations__: setattr(self, name, nn.Linear(1, 1))
+    ''',
+)
+hard(
+    "what modules keep for themselves",
+    """
+    def hook(module, sd, prefix, meta):
+        for k in list(sd): sd[k.replace("weight", "w")] = sd.pop(k)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self.a._state_dict_hooks[0] = hook
+            self.register_buffer("b", torch.zeros(2))
+            self._non_persistent_buffers_set.add("b")
+    """,
+)
+hard(
+    "a wrapper of what is no function",
+    """
+    import functools
+    def deco(f):
+        @functools.wraps(f)
+        def inner(*a): return f(*a)
+        return inner
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for g in (len, nn.Linear, functools.partial(len)):
+                if hasattr(deco(g), "__wrapped__"):
+                    setattr(self, "a" + str(getattr(g, "__name__", "")), nn.Linear(1, 1))
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import types
 from typing import Any
 
 from ckptnames.prediction.static.interpreter.machine import Machine
@@ -32,6 +34,24 @@ from ckptnames.prediction.static.values import (
 )
 
 MISSING: Any = object()
+INTERNAL = frozenset(
+    [
+        "_non_persistent_buffers_set",
+        "_backward_pre_hooks",
+        "_backward_hooks",
+        "_is_full_backward_hook",
+        "_forward_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+        "_load_state_dict_pre_hooks",
+        "_load_state_dict_post_hooks",
+    ]
+)
+"""What a module keeps for itself beside what is registered on it."""
 
 
 def get(machine: Machine, value: Value, name: str) -> Value:
@@ -61,7 +81,7 @@ def look_up(machine: Machine, value: Value, name: str) -> Value:
     if isinstance(value, Function | Native | Pure | Method | Partial | Property):
         return _of_callable(machine, value, name)
     if isinstance(value, Token | Context | Iterating):
-        return MISSING if name == "__name__" else machine.plain(f"'{name}' of {_kind(value)} is not known")
+        return machine.plain(f"'{name}' of {_kind(value)} is not known")
     return _of_python(machine, value, name)
 
 
@@ -89,14 +109,25 @@ def of_instance(machine: Machine, value: Instance, name: str) -> Value:
         if inner is not MISSING:
             return inner
     why = value.opened or value.cls.unknown
-    if why is not None and not name.startswith("__"):
+    if why is not None and (value.cls.unknown is not None or not name.startswith("__")):
         return why
+    if name in vars(object):
+        return _of_object(machine, value, name)
+    if name in _OF_ANY or (isinstance(value, Module) and name in INTERNAL):
+        return machine.unknown(f"'{name}' of an object is not followed").within(value)
     fallback = value.cls.look_up("__getattr__")
     if fallback is not None:
         return machine.call(bound(machine, fallback[1], value, value.cls), [name])
     return MISSING
 
 
+def _of_object(machine: Machine, value: Instance, name: str) -> Value:
+    if not callable(getattr(object, name)):
+        return machine.plain(f"'{name}' of an object is not known")
+    return Method(OfValue(object, name), value)
+
+
+_OF_ANY = frozenset({"__annotations__", "__weakref__", "__firstlineno__", "__static_attributes__"})
 _REGISTRIES = {"_parameters": "params", "_buffers": "buffers", "_modules": "modules"}
 
 
@@ -141,10 +172,13 @@ def _of_class(machine: Machine, cls: Class, name: str) -> Value:
         return OfValue(mixed, name)
     if cls.unknown is not None:
         return cls.unknown
-    if cls.layer:
-        return machine.torch.class_attribute(machine, cls, name)
-    if cls.layers:
-        return machine.torch.class_attribute(machine, cls.layers[0], name)
+    layer = next((base for base in cls.mro if base.layer), None)
+    if layer is not None:
+        found = machine.torch.class_attribute(machine, layer, name)
+        if found is not MISSING:
+            return found
+    if hasattr(type, name) or name in _OF_ANY:
+        return machine.unknown(f"'{name}' of a class is not followed")
     return MISSING
 
 
@@ -161,9 +195,7 @@ def _class_special(cls: Class, name: str) -> Value:
         return cls.names
     if name == "__members__" and "members" in cls.known:
         return cls.known["members"]
-    if name == "__doc__":
-        return None
-    if name == "__annotations__":
+    if name == "__annotations__" and not cls.layer and not cls.known.get("annotations"):
         return {}
     return MISSING
 
@@ -191,7 +223,9 @@ def _of_namespace(machine: Machine, namespace: Namespace, name: str) -> Value:
         return found
     if "__getattr__" in namespace.vars:
         return machine.call(namespace.vars["__getattr__"], [name])
-    return namespace.unknown if namespace.unknown is not None else MISSING
+    if namespace.unknown is not None:
+        return namespace.unknown
+    return machine.plain(f"'{name}' of a module is not known") if name.startswith("__") else MISSING
 
 
 def _of_super(machine: Machine, value: Super, name: str) -> Value:
@@ -209,8 +243,9 @@ def _of_super(machine: Machine, value: Super, name: str) -> Value:
     if payload is not None:
         return _of_python(machine, payload, name)
     if isinstance(value.instance, Module):
-        return machine.torch.class_attribute(machine, (value.cls.layers or [value.cls])[0], name)
-    if not hasattr(object, name):
+        layer = next(base for base in value.cls.mro if base.layer)
+        return machine.torch.class_attribute(machine, layer, name)
+    if name not in vars(object):
         return MISSING
     of_object = OfValue(object, name)
     return of_object if name == "__new__" or isinstance(value.instance, Class) else Method(of_object, value.instance)
@@ -221,9 +256,10 @@ def _of_callable(machine: Machine, value: Value, name: str) -> Value:
     if attrs is not None and name in attrs:
         return attrs[name]
     if isinstance(value, Partial):
-        return {"func": value.function, "args": value.args, "keywords": value.kwargs}.get(name, MISSING)
+        known = {"func": value.function, "args": value.args, "keywords": value.kwargs}
+        return known[name] if name in known else _perhaps_of(machine, functools.partial, name)
     if isinstance(value, Property):
-        return _of_property(value, name)
+        return _of_property(machine, value, name)
     if isinstance(value, Method):
         if name == "__self__":
             return value.instance
@@ -232,23 +268,27 @@ def _of_callable(machine: Machine, value: Value, name: str) -> Value:
         return value.name.rpartition(".")[2]
     if name == "__module__":
         return value.frame.namespace.name if isinstance(value, Function) else "builtins"
-    if name == "__doc__":
-        return None
     if name == "__dict__" and attrs is not None:
         return attrs
-    if name == "__get__":
+    if name == "__get__" and isinstance(value, Function):
         return Native("__get__", lambda machine, instance, cls=None: bound(machine, value, instance, cls))
-    if name in ("__wrapped__", "__len__", "__getitem__", "__iter__"):
+    if isinstance(value, Function):
+        return _perhaps_of(machine, types.FunctionType, name)
+    return machine.unknown(f"'{name}' of '{value.name}' is not among what is known")
+
+
+def _perhaps_of(machine: Machine, kind: type, name: str) -> Value:
+    if not any(name in vars(base) for base in kind.__mro__):
         return MISSING
-    return machine.plain(f"'{name}' of a function is not known") if name.startswith("__") else MISSING
+    return machine.unknown(f"'{name}' of a {kind.__name__} is not followed")
 
 
-def _of_property(value: Property, name: str) -> Value:
+def _of_property(machine: Machine, value: Property, name: str) -> Value:
     if name == "setter":
         return Native("setter", lambda machine, function: Property(value.getter, function, value.cached))
     if name in ("getter", "deleter"):
         return Native(name, lambda machine, function: value)
-    return value.getter if name == "fget" else MISSING
+    return value.getter if name == "fget" else _perhaps_of(machine, property, name)
 
 
 def _of_python(machine: Machine, value: Value, name: str) -> Value:
@@ -257,16 +297,18 @@ def _of_python(machine: Machine, value: Value, name: str) -> Value:
         return machine.torch.native_attribute(machine, value, name)
     if name == "__class__":
         return type(value)
-    if name == "__dict__" or not hasattr(value, name):
+    if not hasattr(value, name):
         return MISSING
     if isinstance(value, type):
         if name in ("__name__", "__qualname__", "__module__", "__doc__"):
             return getattr(value, name)
-        return OfValue(value, name)
+        return OfValue(value, name) if callable(getattr(value, name)) else _perhaps_of(machine, value, name)
     found = getattr(value, name)
     if callable(found):
         return OfValue(value, name)
-    return found if not name.startswith("__") or name in ("__name__", "__doc__") else MISSING
+    if name.startswith("__") and name not in ("__name__", "__doc__"):
+        return machine.plain(f"'{name}' of a {_kind(value)} is not known")
+    return found
 
 
 def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ckptnames.prediction.static.interpreter.attributes import MISSING
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.values import (
-    MODULE,
-    Class,
     Function,
     Instance,
     Method,
@@ -198,14 +197,10 @@ def _getattr(machine: Machine, self: Module, name: Value) -> Value:
     if self.opened is not None:
         return self.opened
     # What torch defines, and no table has.
-    found = machine.torch.class_attribute(machine, (self.cls.layers or [_module_class(self.cls)])[0], name)
-    if found is None:
+    found = machine.torch.class_attribute(machine, next(base for base in self.cls.mro if base.layer), name)
+    if found is MISSING:
         raise machine.raised(AttributeError, f"'{self.cls.name}' object has no attribute '{name}'")
     return Method(found, self) if isinstance(found, Native) and found.binds else found
-
-
-def _module_class(cls: Class) -> Class:
-    return next(base for base in cls.mro if base.layer == MODULE)
 
 
 @method("__call__")
