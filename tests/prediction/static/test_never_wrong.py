@@ -207,7 +207,7 @@ hard(
             for what, value in {"lin": lin, "self": self, "cls": C, "own": C(), "kind": nn.Linear, "net": Net}.items():
                 add(self, what, value, some)
                 add(self, what, value, kinds)
-            for what, value in {"fn": fn, "len": len, "n": 3, "nn": nn, "gen": (x for x in ()), "p": property(fn)}.items():
+            for what, value in {"fn": fn, "len": len, "n": 3, "nn": nn, "gen": iter(()), "p": property(fn)}.items():
                 add(self, what, value, kinds + " __doc__ __annotations__")
     """,
 )
