@@ -273,6 +273,115 @@ hard(
                     setattr(self, "a" + str(getattr(g, "__name__", "")), nn.Linear(1, 1))
     """,
 )
+hard(
+    "a descriptor",
+    """
+    class Scaled:
+        def __set_name__(self, owner, name): self.name = name
+        def __get__(self, obj, owner=None):
+            return 5 if obj is None else obj.__dict__[self.name] * 2
+        def __set__(self, obj, value): obj.__dict__[self.name] = value
+        def __delete__(self, obj): obj.gone = nn.Linear(1, 1)
+    class Net(nn.Module):
+        width = Scaled()
+        def __init__(self):
+            super().__init__()
+            self.width = 3
+            self.a = nn.Linear(self.width, Net.width)
+            del self.width
+    """,
+)
+hard(
+    "a property that is deleted",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            del self.width
+        @property
+        def width(self): return 3
+        @width.deleter
+        def width(self): self.b = nn.Linear(1, 1)
+    """,
+)
+hard(
+    "attributes that are computed",
+    """
+    class Cfg:
+        def __init__(self): self.n = 3
+        def __getattribute__(self, name):
+            return object.__getattribute__(self, name) * 2 if name == "n" else object.__getattribute__(self, name)
+    class Other:
+        def __init__(self): self.n = 3
+    Other.__getattribute__ = Cfg.__getattribute__
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(Cfg().n, 1)
+            self.b = nn.Linear(Other().n, 1)
+    """,
+)
+hard(
+    "attributes of a module that are computed",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self.b = self.a if isinstance(self.a, nn.Linear) else nn.Linear(2, 2)
+        def __getattribute__(self, name):
+            return 3 if name == "a" else super().__getattribute__(name)
+    """,
+)
+hard(
+    "names that __getattr__ answers",
+    """
+    class Wrap(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.m = nn.Linear(3, 4)
+            self.n = nn.Linear(3, 4)
+        def __getattr__(self, name):
+            return 5 if name == "m" else super().__getattr__(name)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = Wrap()
+            self.x = nn.Linear(1, 3 if isinstance(self.w.m, nn.Module) else 4)
+            self.y = nn.Linear(1, 3 if isinstance(self.w.n, nn.Module) else 4)
+    """,
+)
+hard(
+    "a __setattr__ that is no plain function",
+    """
+    import functools
+    def renamed(self, tag, name, value):
+        nn.Module.__setattr__(self, name + tag if name == "a" else name, value)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+        __setattr__ = functools.partialmethod(renamed, "_t")
+    """,
+)
+hard(
+    "methods of a dict as those of attributes",
+    """
+    class Attributes(dict):
+        __getattr__ = dict.__getitem__
+        __setattr__ = dict.__setitem__
+        __delattr__ = dict.__delitem__
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            c = Attributes(w=3, v=4)
+            c.q = 6
+            del c.v
+            self.a = nn.Linear(c.w, c.q)
+            self.b = nn.Linear(1, len(c))
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)

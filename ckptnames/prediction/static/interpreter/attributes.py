@@ -90,11 +90,14 @@ def of_instance(machine: Machine, value: Instance, name: str) -> Value:
     found = value.cls.look_up(name)
     if found is not None and isinstance(found[1], Property):
         return _computed(machine, value, found[1], name)
+    if found is not None and _is_data_descriptor(found[1]):
+        return bound(machine, found[1], value, value.cls)
     if name in value.attrs:
         return value.attrs[name]
     if found is not None:
         return bound(machine, found[1], value, value.cls)
-    if isinstance(value, Module):
+    fallback = value.cls.look_up("__getattr__")
+    if isinstance(value, Module) and (fallback is None or fallback[0].layer):
         for held in (value.params, value.buffers, value.modules):
             if name in held:
                 return held[name]
@@ -115,7 +118,6 @@ def of_instance(machine: Machine, value: Instance, name: str) -> Value:
         return _of_object(machine, value, name)
     if name in _OF_ANY or (isinstance(value, Module) and name in INTERNAL):
         return machine.unknown(f"'{name}' of an object is not followed").within(value)
-    fallback = value.cls.look_up("__getattr__")
     if fallback is not None:
         return machine.call(bound(machine, fallback[1], value, value.cls), [name])
     return MISSING
@@ -147,15 +149,29 @@ def bound(machine: Machine, found: Value, instance: Value, cls: Class) -> Value:
         return found.function
     if isinstance(found, ClassMethod):
         return Method(found.function, cls)
+    if isinstance(found, Instance) and not isinstance(found, Module) and found.cls.look_up("__get__") is not None:
+        return machine.call(machine.get(found, "__get__"), [instance, cls])
     if instance is None:
         return found
-    if isinstance(found, Function) or (isinstance(found, Native) and found.binds):
+    if isinstance(found, Function) or (isinstance(found, Native) and found.binds) or _is_method_of_type(found):
         return Method(found, instance)
     if isinstance(found, Property):
         return machine.call(found.getter, [instance])
-    if isinstance(found, Instance) and not isinstance(found, Module) and found.cls.look_up("__get__") is not None:
-        return machine.call(machine.get(found, "__get__"), [instance, cls])
     return found
+
+
+def _is_method_of_type(found: Value) -> bool:
+    """Tell whether something is a method of one of Python's own types, as ``dict.__getitem__`` is."""
+    if not isinstance(found, OfValue) or not isinstance(found.value, type):
+        return False
+    kinds = (types.WrapperDescriptorType, types.MethodDescriptorType)
+    return isinstance(getattr(found.value, found.name), kinds)
+
+
+def _is_data_descriptor(found: Value) -> bool:
+    if not isinstance(found, Instance) or isinstance(found, Module):
+        return False
+    return any(found.cls.look_up(name) is not None for name in ("__set__", "__delete__"))
 
 
 def _of_class(machine: Machine, cls: Class, name: str) -> Value:
@@ -315,8 +331,8 @@ def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
     """Set an attribute."""
     if isinstance(value, Instance):
         custom = value.cls.look_up("__setattr__")
-        if custom is not None and isinstance(custom[1], Function):
-            machine.call(custom[1], [value, name, to])
+        if custom is not None and not custom[0].layer:
+            machine.call(bound(machine, custom[1], value, value.cls), [name, to])
         else:
             set_on_instance(machine, value, name, to)
         return
@@ -343,6 +359,14 @@ def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
         raise machine.stuck(f"setting '{name}' on a {_kind(value)} is not followed")
     machine.touch(names)
     names[name] = to
+    if isinstance(value, Class):
+        watch(machine, value, name)
+
+
+def watch(machine: Machine, cls: Class, name: str) -> None:
+    """See to it that a class is not taken for known once it has what nobody here follows."""
+    if name == "__getattribute__":
+        cls.unknown = cls.unknown or machine.unknown(f"'__getattribute__' of '{cls.name}' is not followed")
 
 
 def set_on_instance(machine: Machine, value: Instance, name: str, to: Value) -> None:
@@ -377,9 +401,12 @@ def delete_attribute(machine: Machine, value: Value, name: str) -> None:
         held = [value.params, value.buffers, value.modules]
     if isinstance(value, Instance):
         custom = value.cls.look_up("__delattr__")
-        if custom is not None and isinstance(custom[1], Function):
-            machine.call(custom[1], [value, name])
+        if custom is not None and not custom[0].layer:
+            machine.call(bound(machine, custom[1], value, value.cls), [name])
             return
+        found = value.cls.look_up(name)
+        if found is not None and (isinstance(found[1], Property) or _is_data_descriptor(found[1])):
+            raise machine.stuck(f"what deleting '{name}' does is not followed")
         held.append(value.attrs)
     elif isinstance(value, Class | Namespace | Function):
         held.append(

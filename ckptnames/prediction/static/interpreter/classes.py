@@ -6,6 +6,7 @@ import ast
 import types
 from collections.abc import Sequence
 
+from ckptnames.prediction.static.interpreter.attributes import watch
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Unsure
@@ -98,6 +99,8 @@ def create(
     metaclass = (keywords or {}).get("metaclass")
     if metaclass is not None and getattr(metaclass, "name", getattr(metaclass, "__name__", "")) not in _METACLASSES:
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
+    for each in names:
+        watch(machine, cls, each)
     if "__metaclass__" in names:
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
     cls.bases = tuple(kept) or (machine.class_of(object),)

@@ -122,7 +122,10 @@ def _of_list(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         return None
     if name in ("index", "remove", "count"):
         return _searched(machine, value, name, args[0])
-    return machine.unknown(f"'list.{name}' is not followed")
+    why = machine.unknown(f"'list.{name}' is not followed")
+    if name not in _READS_LIST:
+        machine.unsure(value, why)
+    return why
 
 
 def _searched(machine: Machine, value: Any, name: str, item: Value) -> Value:
@@ -180,7 +183,9 @@ def _of_dict(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         if kwargs:
             args = [*args, *kwargs.values()]
         return _plainly(machine, value, name, args)
-    return machine.unknown(f"'dict.{name}' is not followed")
+    why = machine.unknown(f"'dict.{name}' is not followed")
+    machine.unsure(value, why)
+    return why
 
 
 def _of_set(machine: Machine, value: Any, name: str, args: list[Value]) -> Value:
@@ -203,7 +208,8 @@ def _of_set(machine: Machine, value: Any, name: str, args: list[Value]) -> Value
         machine.unsure(value, why := machine.plain("which item of a set comes first is not known"))
         return why.within(value)
     if name.startswith("__"):
-        return machine.unknown(f"'set.{name}' is not followed")
+        machine.unsure(value, why := machine.unknown(f"'set.{name}' is not followed"))
+        return why
     return _plainly(machine, value, name, args)
 
 
