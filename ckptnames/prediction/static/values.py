@@ -50,6 +50,8 @@ class Unknown:
     plain: bool = False
     holder: Any = None
     """What it may be, or be a part of: whoever changes it may change that."""
+    perhaps: bool = False
+    """True where it is not even known whether there is anything under its name."""
 
     def as_plain(self) -> Unknown:
         """The same, known to be no module."""

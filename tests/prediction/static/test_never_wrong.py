@@ -382,6 +382,107 @@ hard(
             self.b = nn.Linear(1, len(c))
     """,
 )
+hard(
+    "containers that are perhaps longer",
+    """
+    import random
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.p = nn.ParameterList([torch.zeros(1)])
+            if random.random() > 2: self.p.append(torch.zeros(2))
+            self.p.append(torch.zeros(3))
+            self.m = nn.ModuleList([nn.Linear(1, 1)])
+            if random.random() > 2: self.m.append(nn.Linear(2, 2))
+            self.m.append(nn.Linear(3, 3))
+            self.s = nn.Sequential(nn.Linear(1, 1))
+            if random.random() > 2: self.s.insert(0, nn.Linear(2, 2))
+            self.t = nn.Sequential(*self.s, nn.Linear(4, 4))
+            self.q = nn.Linear(len(self.m), 1)
+    """,
+)
+hard(
+    "keys that are perhaps there",
+    """
+    import random
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.d = nn.ModuleDict({"a": nn.Linear(1, 1)})
+            if random.random() > 2: self.d["b"] = nn.Linear(2, 2)
+            for name in self.d: setattr(self, name, nn.Linear(1, 1))
+            self.n = nn.Linear(len(self.d), 1)
+            self.e = nn.ModuleDict(self.d)
+            if "b" in self.d: self.f = nn.Linear(1, 1)
+    """,
+)
+hard(
+    "attributes that are perhaps there",
+    """
+    import random
+    class Other: pass
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            other = Other()
+            other.a = 1
+            if random.random() > 2: other.b = 2
+            for name in vars(other): setattr(self, name, nn.Linear(1, 1))
+            self.n = nn.Linear(len(other.__dict__), 1)
+            if "b" in vars(other): self.c = nn.Linear(1, 1)
+            for name, value in other.__dict__.items(): setattr(self, f"d_{name}", nn.Linear(1, 1))
+    """,
+)
+hard(
+    "places in containers",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.l = nn.ModuleList([nn.Linear(1, 1)])
+            self.l.insert(7, nn.Linear(2, 2))
+            self.m = nn.ModuleList([nn.Linear(n, n) for n in (1, 2, 3)])
+            delattr(self.m, "0")
+            self.m.extend([nn.Linear(4, 4), nn.Linear(5, 5)])
+            self.n = nn.ModuleList([nn.Linear(n, n) for n in (1, 2, 3)])
+            self.n.insert(1, nn.Linear(9, 9))
+            del self.n[0]
+            self.s = nn.Sequential(*[nn.Linear(n, n) for n in (1, 2, 3)])
+            self.s.insert(-1, nn.Linear(9, 9))
+            self.s = self.s[1:]
+            self.s.append(nn.Linear(4, 4))
+            self.s[0] = nn.Linear(8, 8)
+            s = t = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+            s *= 2
+            self.t = t
+            self.u = nn.Sequential(nn.Linear(1, 1)) * 3
+    """,
+)
+hard(
+    "containers that hold more than they count",
+    """
+    class List(nn.ModuleList):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(3))
+            self.norm = nn.LayerNorm(3)
+    class Dict(nn.ModuleDict):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(3))
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.l = List()
+            self.l.append(nn.Linear(1, 1))
+            self.d = Dict()
+            if "w" in self.d: self.x = nn.Linear(1, 1)
+            self.n = nn.Linear(1 + len(self.d), len(self.l))
+            self.p = nn.ParameterDict({"b": torch.zeros(1), "a": torch.zeros(2)})
+            self.p.update({"z": torch.zeros(1), "y": torch.zeros(2)})
+            self.p.update([("m", torch.zeros(1)), ("l", torch.zeros(2))])
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)

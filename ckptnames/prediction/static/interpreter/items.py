@@ -13,6 +13,7 @@ from ckptnames.prediction.static.values import (
     Instance,
     Iterating,
     Module,
+    Names,
     Native,
     Pure,
     Tensor,
@@ -54,6 +55,7 @@ def iterate(machine: Machine, value: Value) -> Iterator[Value]:
         return _of_list(machine, value)
     if isinstance(value, dict | set | frozenset | tuple):
         machine.check(value)
+        check_names(value)
         return iter(list(value))
     if isinstance(value, _VIEWS):
         machine.check(value.mapping)
@@ -73,6 +75,14 @@ def iterate(machine: Machine, value: Value) -> Iterator[Value]:
     if machine.torch.is_array(value):
         return iter(list(value))
     raise machine.raised(TypeError, f"'{type(value).__name__}' object is not iterable")
+
+
+def check_names(value: Value) -> None:
+    """Raise ``Unsure`` where names are asked for of which one is only perhaps there."""
+    if isinstance(value, Names):
+        for each in value.values():
+            if isinstance(each, Unknown) and each.perhaps:
+                raise Unsure(each)
 
 
 def _of_list(machine: Machine, value: list[Value] | deque[Value]) -> Iterator[Value]:

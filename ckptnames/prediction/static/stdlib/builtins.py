@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ckptnames.prediction.static.interpreter.attributes import MISSING, look_up
 from ckptnames.prediction.static.interpreter.classes import class_of, create, is_instance, is_subclass
-from ckptnames.prediction.static.interpreter.items import iterator, take
+from ckptnames.prediction.static.interpreter.items import check_names, iterator, take
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import compared, formatted, text_of
 from ckptnames.prediction.static.interpreter.registries import looked_into
@@ -92,6 +92,7 @@ def _len(machine: Machine, value: Value) -> Value:
     if isinstance(value, Class) and "members" in value.known:
         return len(value.known["members"])
     machine.check(value)
+    check_names(value)
     looked_into(machine, value)
     try:
         return len(value)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ckptnames.prediction.static.budget import LARGEST, check_length
-from ckptnames.prediction.static.interpreter.items import Defaulting, hashable, is_concrete, unknown_in
+from ckptnames.prediction.static.interpreter.items import Defaulting, check_names, hashable, is_concrete, unknown_in
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import equal
 from ckptnames.prediction.static.interpreter.registries import looked_into
@@ -162,6 +162,8 @@ def _of_dict(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         hashable(machine, args[0])
     if why is not None:
         return why if name not in ("update", "clear") else None
+    if name not in ("get", "__contains__", "__getitem__", "__setitem__", "setdefault", "update", "pop", "clear"):
+        check_names(value)
     if name in _READS_DICT and not (args and args[0] in value):
         looked_into(machine, value)
     if name not in _READS_DICT:
