@@ -483,6 +483,230 @@ hard(
             self.p.update([("m", torch.zeros(1)), ("l", torch.zeros(2))])
     """,
 )
+hard(
+    "children that are perhaps there",
+    """
+    import random
+    class In(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            if random.random() > 2: self.b = nn.Linear(2, 2)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.i = In()
+            self.s = nn.Sequential(*self.i.children())
+            for name, child in self.i.named_children(): setattr(self, name, nn.Linear(1, 1))
+    """,
+)
+hard(
+    "methods that torch calls and the program overrides",
+    """
+    class Stages(nn.ModuleList):
+        def __len__(self): return 2 * len(self._modules)
+    class Wrapping(nn.ModuleList):
+        def extend(self, modules): return super().extend([nn.Sequential(m) for m in modules])
+    class Row(nn.Sequential):
+        def append(self, module): return super().append(nn.Sequential(module))
+    class Named(nn.ModuleDict):
+        def __setitem__(self, key, value): super().__setitem__(key.replace(".", "_"), value)
+    class Weights(nn.ParameterList):
+        def __setitem__(self, n, value): super().__setitem__(n, value * 2)
+        def append(self, value): return super().append(torch.zeros(7))
+    class Registering(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(3))
+            self.register_module("r", nn.Linear(1, 1))
+        def register_parameter(self, name, p): super().register_parameter(name + "_raw", p)
+        def add_module(self, name, m): super().add_module("m_" + name, m)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = Stages()
+            self.a.append(nn.Linear(1, 1))
+            self.a.append(nn.Linear(2, 2))
+            self.b = Wrapping([nn.Linear(1, 1)])
+            self.b += [nn.Linear(2, 2)]
+            self.c = Row(nn.Linear(2, 2))
+            self.c.extend([nn.Linear(3, 3)])
+            self.d = Named({"x": nn.Linear(1, 1)})
+            self.d.update({"q.r": nn.Linear(1, 1)})
+            self.e = Weights([torch.zeros(1)])
+            self.f = Registering()
+    """,
+)
+hard(
+    "registries that are exchanged",
+    """
+    from collections import OrderedDict
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self.l = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(2, 2))
+            self.l._modules = OrderedDict((f"m{k}", v) for k, v in self.l._modules.items())
+            self.b = nn.Linear(1, 1)
+            self.b._parameters = {}
+            self.c = nn.Linear(1, 1)
+            self.c._buffers = {"w": torch.zeros(3)}
+    """,
+)
+hard(
+    "registries of the model that are exchanged",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self._modules = {"x": nn.Linear(2, 2)}
+    """,
+)
+hard(
+    "a class that is exchanged",
+    """
+    class Block(nn.Module):
+        def grow(self): self.x = nn.Linear(1, 1)
+    class Other(nn.Module):
+        def grow(self): self.y = nn.Linear(1, 1)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = Block()
+            self.a.__class__ = Other
+            self.a.grow()
+            self.b = Block()
+            self.b.__dict__ = Other().__dict__
+            self.b.grow()
+    """,
+)
+hard(
+    "an own state dict of a part",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self.b = nn.Linear(1, 1)
+            self.a.state_dict = lambda *a, **k: {"x": torch.zeros(1)}
+            self.b._save_to_state_dict = lambda *a, **k: None
+            self.c = nn.Linear(1, 1)
+    """,
+)
+hard(
+    "an own state dict of the model",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self.state_dict = lambda *a, **k: {"x": torch.zeros(1)}
+    """,
+)
+hard(
+    "ways through modules",
+    """
+    class Extra(nn.Module):
+        pass
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.l = nn.Linear(2, 2)
+            self.same = self.l
+            self.w = nn.Parameter(torch.zeros(2))
+            self.v = self.w
+            self.register_buffer("z", torch.zeros(3))
+            self.norm = nn.BatchNorm1d(2)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.b = Block()
+            for m in self.modules():
+                if isinstance(m, Block): m.extra = Extra()
+                if isinstance(m, Extra): m.more = nn.Linear(1, 1)
+            found = {}
+            for i, (k, v) in enumerate(self.b.named_parameters(remove_duplicate=False)):
+                found[f"p{i}{k}"] = v.detach()
+            for i, (k, v) in enumerate(self.b.named_parameters(prefix="q")): found[f"q{i}{k}"] = v.detach()
+            for i, (k, v) in enumerate(self.b.named_buffers(prefix="r", recurse=False)):
+                found[f"r{i}{k}"] = v.clone()
+            for i, v in enumerate(self.b.buffers(recurse=False)): found[f"s{i}"] = v.clone()
+            for i, (k, v) in enumerate(self.b.state_dict().items()): found[f"t{i}{k}"] = v.clone()
+            for i, (k, v) in enumerate(self.b.state_dict(prefix="u.").items()):
+                found[f"t{i}{k}"] = v.clone()
+            for k, v in found.items(): self.register_buffer(k.replace(".", "_"), v)
+            for k, v in self.b.named_modules(remove_duplicate=False): setattr(self, f"m{len(k)}", nn.Linear(1, 1))
+            for i, v in enumerate(self.b.children()): setattr(self, f"c{i}", nn.Linear(1, 1))
+            for k, v in self.b.state_dict().items(): self.last = v
+    """,
+)
+hard(
+    "modules replaced on the way",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.ReLU()
+            self.b = nn.ReLU()
+            self.c = nn.ReLU()
+            for name, child in self.named_children():
+                if name == "a": self.b = nn.Linear(1, 1)
+                if isinstance(child, nn.Linear): self.c = nn.Linear(2, 2)
+    """,
+)
+hard(
+    "modules added on the way",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.ReLU()
+            try:
+                for name, child in self.named_children(): setattr(self, name + "_", nn.Linear(1, 1))
+                self.b = nn.Linear(1, 1)
+            except RuntimeError:
+                self.c = nn.Linear(1, 1)
+    """,
+)
+hard(
+    "the __init__ behind that of Module",
+    """
+    class Mixin:
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Linear(2, 2)
+    class Asking(nn.Module, Mixin):
+        call_super_init = True
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+    class Silent(nn.Module, Mixin):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = Asking()
+            self.b = Silent()
+    """,
+)
+hard(
+    "the state dict of what has a state of its own",
+    """
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+        def get_extra_state(self): return 3
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.o = Odd()
+            self.n = nn.Linear(len(self.o.state_dict()), 1)
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)

@@ -330,6 +330,9 @@ def _of_python(machine: Machine, value: Value, name: str) -> Value:
 def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
     """Set an attribute."""
     if isinstance(value, Instance):
+        if name in ("__class__", "__dict__") or (isinstance(value, Module) and name in (*_REGISTRIES, *INTERNAL)):
+            _exchange(machine, value, name)
+            return
         custom = value.cls.look_up("__setattr__")
         if custom is not None and not custom[0].layer:
             machine.call(bound(machine, custom[1], value, value.cls), [name, to])
@@ -367,6 +370,15 @@ def watch(machine: Machine, cls: Class, name: str) -> None:
     """See to it that a class is not taken for known once it has what nobody here follows."""
     if name == "__getattribute__":
         cls.unknown = cls.unknown or machine.unknown(f"'__getattribute__' of '{cls.name}' is not followed")
+
+
+def _exchange(machine: Machine, value: Instance, name: str) -> None:
+    """Something else takes the place of all that an object has registered, or of its class."""
+    why = machine.unknown(f"that '{name}' is exchanged is not followed")
+    machine.open(value, why, all_of_it=True)
+    if name == "__class__":
+        value.cls = Class(value.cls.name, unknown=why, known=value.cls.known)
+        value.cls.mro = (value.cls, machine.class_of(object))
 
 
 def set_on_instance(machine: Machine, value: Instance, name: str, to: Value) -> None:
