@@ -707,6 +707,182 @@ hard(
             self.n = nn.Linear(len(self.o.state_dict()), 1)
     """,
 )
+hard(
+    "methods that are not known",
+    """
+    import random
+    def changing(f):
+        def inner(self):
+            del self.a
+            self.b = nn.Linear(1, 1)
+        return inner
+    DECORATOR = random.choice([changing])
+    class Base(nn.Module):
+        def strip(self): del self.a
+    BASE = random.choice([Base])
+    class Part(BASE):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self.strip()
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+            self.change()
+            self.c = nn.Linear(1, 1)
+            self.p = Part()
+        @DECORATOR
+        def change(self): pass
+    """,
+)
+hard(
+    "generators that guard what they yield",
+    """
+    def numbers(net, name):
+        try:
+            yield 1
+            yield 2
+        finally:
+            setattr(net, name, nn.Linear(1, 1))
+    class Part(nn.Module):
+        def __init__(self, way):
+            super().__init__()
+            if way == "break":
+                for i in numbers(self, "a"): break
+            if way == "all":
+                for i in numbers(self, "a"): setattr(self, f"n{i}", nn.Linear(1, 1))
+            if way == "close":
+                it = numbers(self, "a")
+                next(it)
+                it.close()
+            if way == "never":
+                it = numbers(self, "a")
+            self.b = nn.Linear(1, 1)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for way in ("break", "all", "close", "never"): setattr(self, way, Part(way))
+    """,
+)
+hard(
+    "generators that are sent something",
+    """
+    def growing():
+        n = 1
+        while True:
+            got = yield nn.Linear(n, n)
+            n = got or n + 1
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            it = growing()
+            self.a = next(it)
+            self.b = it.__next__()
+            self.c = it.send(7)
+            self.d = next(it)
+            it = iter([nn.Linear(1, 1), nn.Linear(2, 2), nn.Linear(3, 3)])
+            it.__next__()
+            self.e = next(it.__iter__())
+    """,
+)
+hard(
+    "generators that raise",
+    """
+    def numbers(net, name):
+        try:
+            yield 1
+            raise ValueError
+        except ValueError:
+            setattr(net, name + "_caught", nn.Linear(1, 1))
+        finally:
+            setattr(net, name, nn.Linear(1, 1))
+    def leaving(net, name):
+        try:
+            yield 1
+            return
+        finally:
+            setattr(net, name, nn.Linear(1, 1))
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            try:
+                list(numbers(self, "a"))
+                self.b = nn.Linear(1, 1)
+            except ValueError: self.c = nn.Linear(1, 1)
+            list(leaving(self, "d"))
+    """,
+)
+hard(
+    "context managers made of generators",
+    """
+    import contextlib, random
+    @contextlib.contextmanager
+    def catching(net, name):
+        setattr(net, name, nn.Linear(1, 1))
+        try: yield net
+        except ValueError: setattr(net, name + "_caught", nn.Linear(1, 1))
+        else: setattr(net, name + "_fell", nn.Linear(1, 1))
+        finally: setattr(net, name + "_left", nn.Linear(1, 1))
+    @contextlib.contextmanager
+    def passing(net, name):
+        try: yield
+        finally: setattr(net, name + "_left", nn.Linear(1, 1))
+    @contextlib.contextmanager
+    def bare(net, name):
+        yield
+        setattr(net, name + "_left", nn.Linear(1, 1))
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            with catching(self, "a") as me: me.x = nn.Linear(1, 1)
+            with catching(self, "b"): raise ValueError
+            try:
+                with passing(self, "c"), bare(self, "d"): raise KeyError
+            except KeyError: self.e = nn.Linear(1, 1)
+            with passing(self, "f"):
+                self.g = nn.Linear(1 + (random.random() > 2), 1)
+            with bare(self, "h"): self.i = nn.Linear(2, 2)
+            try:
+                with catching(self, "j"): raise TypeError
+            except TypeError: self.k = nn.Linear(1, 1)
+    """,
+)
+hard(
+    "a generator that keeps what is perhaps raised",
+    """
+    import contextlib, random
+    @contextlib.contextmanager
+    def catching(net):
+        try: yield
+        except ValueError: net.a = nn.Linear(1, 1)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            with catching(self):
+                if random.random() < 2: raise ValueError
+                self.b = nn.Linear(1, 1)
+            self.c = nn.Linear(1, 1)
+    """,
+)
+hard(
+    "a manager of a generator that decorates",
+    """
+    import contextlib
+    FLAG = [False]
+    @contextlib.contextmanager
+    def flag():
+        FLAG[0] = True
+        yield
+        FLAG[0] = False
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.make()
+        @flag()
+        def make(self): self.a = nn.Linear(3 if FLAG[0] else 4, 1)
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)

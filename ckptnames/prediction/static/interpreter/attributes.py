@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from dataclasses import replace
 from typing import Any
 
 from ckptnames.prediction.static.interpreter.machine import Machine
@@ -80,7 +81,9 @@ def look_up(machine: Machine, value: Value, name: str) -> Value:
         return machine.torch.attribute(machine, value, name)
     if isinstance(value, Function | Native | Pure | Method | Partial | Property):
         return _of_callable(machine, value, name)
-    if isinstance(value, Token | Context | Iterating):
+    if isinstance(value, Iterating):
+        return _of_iterator(machine, value, name)
+    if isinstance(value, Token | Context):
         return machine.plain(f"'{name}' of {_kind(value)} is not known")
     return _of_python(machine, value, name)
 
@@ -105,6 +108,8 @@ def of_instance(machine: Machine, value: Instance, name: str) -> Value:
         return value.cls if value.cls.builtin is None else value.cls.builtin
     if name == "__dict__":
         return value.attrs
+    if name == "__module__" and value.cls.builtin is None:
+        return value.cls.module
     if isinstance(value, Module) and name in _REGISTRIES:
         return getattr(value, _REGISTRIES[name])
     if value.payload is not None:
@@ -113,7 +118,7 @@ def of_instance(machine: Machine, value: Instance, name: str) -> Value:
             return inner
     why = value.opened or value.cls.unknown
     if why is not None and (value.cls.unknown is not None or not name.startswith("__")):
-        return why
+        return _perhaps_method(why, value)
     if name in vars(object):
         return _of_object(machine, value, name)
     if name in _OF_ANY or (isinstance(value, Module) and name in INTERNAL):
@@ -157,7 +162,11 @@ def bound(machine: Machine, found: Value, instance: Value, cls: Class) -> Value:
         return Method(found, instance)
     if isinstance(found, Property):
         return machine.call(found.getter, [instance])
-    return found
+    return _perhaps_method(found, instance) if isinstance(found, Unknown) else found
+
+
+def _perhaps_method(found: Unknown, instance: Value) -> Unknown:
+    return replace(found, instance=instance)
 
 
 def _is_method_of_type(found: Value) -> bool:
@@ -254,7 +263,7 @@ def _of_super(machine: Machine, value: Super, name: str) -> Value:
             return found[1]
         return bound(machine, found[1], instance, value.cls)
     if value.cls.unknown is not None:
-        return value.cls.unknown
+        return value.cls.unknown if name == "__init__" else _perhaps_method(value.cls.unknown, value.instance)
     payload = value.instance.payload if isinstance(value.instance, Instance) else None
     if payload is not None:
         return _of_python(machine, payload, name)
@@ -265,6 +274,22 @@ def _of_super(machine: Machine, value: Super, name: str) -> Value:
         return MISSING
     of_object = OfValue(object, name)
     return of_object if name == "__new__" or isinstance(value.instance, Class) else Method(of_object, value.instance)
+
+
+def _of_iterator(machine: Machine, value: Iterating, name: str) -> Value:
+    from ckptnames.prediction.static.interpreter.items import advance
+    from ckptnames.prediction.static.interpreter.spoiling import spoil
+
+    if name == "__iter__":
+        return Native(name, lambda machine: value)
+    if name == "__next__":
+        return Native(name, lambda machine: advance(machine, value))
+    why = machine.unknown(f"'{name}' of an iterator is not followed")
+    if not name.startswith("__"):
+        # It may be ended, or go on in another way.
+        value.why = why
+        spoil(machine, [value], why)
+    return why
 
 
 def _of_callable(machine: Machine, value: Value, name: str) -> Value:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ckptnames.prediction.static.interpreter.machine import Machine
-from ckptnames.prediction.static.signals import Raised, Unsure
+from ckptnames.prediction.static.signals import Raised, Stuck, Unsure
 from ckptnames.prediction.static.values import (
     Class,
     Instance,
@@ -106,8 +106,18 @@ def take(machine: Machine, value: Iterating) -> Value:
     """Take the next item of an iterator. Raises ``StopIteration``."""
     if machine.journal.depth > value.depth:
         raise machine.stuck("it is not known how far an iterator has got")
+    if value.why is not None:
+        raise Stuck(value.why)
     machine.budget.spend(machine.place)
     return next(value.values)
+
+
+def advance(machine: Machine, value: Iterating) -> Value:
+    """Take the next item of an iterator as ``next`` does."""
+    try:
+        return take(machine, value)
+    except StopIteration:
+        raise machine.raised(StopIteration, "") from None
 
 
 def iterator(machine: Machine, values: Iterator[Value]) -> Iterating:

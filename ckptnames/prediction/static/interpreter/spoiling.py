@@ -16,6 +16,7 @@ from ckptnames.prediction.static.interpreter.scopes import bound_by
 from ckptnames.prediction.static.signals import Stuck, Unsure
 from ckptnames.prediction.static.values import (
     Class,
+    Context,
     Function,
     Instance,
     Iterating,
@@ -134,6 +135,8 @@ def _reached(value: Value) -> list[Value]:
         return [value.value]
     if isinstance(value, Super):
         return [value.instance]
+    if isinstance(value, Iterating | Context):
+        return list(value.frame.vars.values()) if value.frame is not None else []
     return []
 
 
@@ -157,4 +160,6 @@ def _is_harmless(value: Value) -> bool:
         return value.frame.kind == "module"
     if isinstance(value, Unknown):
         return value.holder is None
-    return value is None or isinstance(value, str | int | float | Iterating | Class | Namespace | type)
+    if isinstance(value, Iterating):
+        return value.frame is None
+    return value is None or isinstance(value, str | int | float | Class | Namespace | type)

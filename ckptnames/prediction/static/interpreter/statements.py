@@ -214,7 +214,11 @@ def _after_body(machine: Machine, node: ast.Try, body: Outcome, frame: Frame) ->
         else:
             leave(body)
         return
-    raised = body.value
+    handle(machine, node, body.value, frame)
+
+
+def handle(machine: Machine, node: ast.Try, raised: Raised, frame: Frame) -> None:
+    """Do what the handlers of a ``try`` do with what was raised in it."""
     for handler in node.handlers:
         if is_caught(machine, handler, raised, frame):
             _handle(machine, handler, raised, frame)

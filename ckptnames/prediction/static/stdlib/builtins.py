@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ckptnames.prediction.static.interpreter.attributes import MISSING, look_up
 from ckptnames.prediction.static.interpreter.classes import class_of, create, is_instance, is_subclass
-from ckptnames.prediction.static.interpreter.items import check_names, iterator, take
+from ckptnames.prediction.static.interpreter.items import advance, check_names, iterator, take
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import compared, formatted, text_of
 from ckptnames.prediction.static.interpreter.registries import looked_into
@@ -210,11 +210,9 @@ def _next(machine: Machine, value: Value, *default: Value) -> Value:
     if not isinstance(value, Iterating):
         raise machine.raised(TypeError, f"'{type(value).__name__}' object is not an iterator")
     try:
-        return take(machine, value)
+        return take(machine, value) if default else advance(machine, value)
     except StopIteration:
-        if default:
-            return default[0]
-        raise machine.raised(StopIteration, "") from None
+        return default[0]
 
 
 @builtin("range")

@@ -251,7 +251,9 @@ def _contextmanager(machine: Machine, function: Value) -> Value:
         made = machine.call(function, args, kwargs)
         if not isinstance(made, Iterating):
             return machine.unknown("a context manager is not followed")
-        return Context(generator=made.values)
+        if made.frame is not None:
+            made.frame.extra["managed"] = True
+        return Context(generator=made.values, frame=made.frame)  # type: ignore[arg-type]
 
     return Native(getattr(function, "name", "contextmanager"), code, binds=True)
 
