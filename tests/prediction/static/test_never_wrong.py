@@ -883,6 +883,104 @@ hard(
         def make(self): self.a = nn.Linear(3 if FLAG[0] else 4, 1)
     """,
 )
+hard(
+    "the order of sets",
+    """
+    NAMES = {"alpha", "beta", "gamma", "delta", "eps"}
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for i, n in enumerate(NAMES): setattr(self, n, nn.Linear(i + 1, 1))
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = Part()
+            self.b = nn.ModuleList(nn.Linear(i + 1, 1) for i, n in enumerate(frozenset(["q", "w", "e"]) | {"z"}))
+            self.c = nn.Linear(len(list(NAMES)[0]), 1)
+            self.d = nn.Linear([n for n in NAMES].index("beta") + 1, 1)
+            for n in sorted(NAMES | {"x"}): setattr(self, n, nn.Linear(1, 1))
+            for n in sorted(set(list("abc")) & {"a", "c"}): setattr(self, "s" + n, nn.Linear(1, 1))
+            for n in {3, 1, 2}: setattr(self, f"n{n}", nn.Linear(1, 1))
+            self.e = nn.Linear(len(max(NAMES)), 3 if all(n for n in NAMES) else 2)
+    """,
+)
+hard(
+    "what differs from run to run",
+    """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(hash("abc") % 7 + 1, 1)
+            self.b = nn.Linear(id(self) % 7 + 1, 1)
+            self.c = nn.Linear(hash(3), 1)
+            try:
+                hash([])
+                self.d = nn.Linear(1, 1)
+            except TypeError: self.e = nn.Linear(1, 1)
+    """,
+)
+hard(
+    "abstract classes",
+    """
+    from collections import deque
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Sized
+    from numbers import Integral, Number
+    import numpy as np
+    class Calling:
+        def __call__(self): pass
+    class Going:
+        def __iter__(self): return iter(())
+    class Own(list): pass
+    def fn(): pass
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            values = {
+                "generator": (i for i in (1, 2)), "none": None, "deque": deque([1]), "array": np.zeros(3),
+                "number": np.int64(3),
+                "tensor": torch.zeros(3), "keys": {}.keys(), "zip": zip([1], [2]), "list": nn.ModuleList(), "type": int,
+                "parameter": nn.Parameter(torch.zeros(3)), "calling": Calling(), "going": Going(), "own": Own(), "fn": fn,
+                "bool": True, "text": "a", "module": self, "class": Own, "range": range(3), "len": len,
+            }
+            kinds = dict(c=Callable, h=Hashable, i=Iterable, j=Iterator, m=Mapping, q=Sequence, s=Sized, n=Integral, o=Number)
+            for a, value in values.items():
+                for b, kind in kinds.items():
+                    self.register_buffer(f"{a}_{b}", torch.zeros(3 if isinstance(value, kind) else 4))
+    """,
+)
+hard(
+    "an environment that is changed",
+    """
+    import os
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            os.environ["A_NAME_OF_OURS"] = "3"
+            self.a = nn.Linear(int(os.getenv("A_NAME_OF_OURS", "4")), 1)
+            self.b = nn.Linear(int(os.environ.pop("A_NAME_OF_OURS")), 1)
+            self.c = nn.Linear(int(os.getenv("A_NAME_OF_OURS", "4")), 1)
+    """,
+)
+hard(
+    "fields that are only for the start",
+    """
+    from dataclasses import InitVar, asdict, dataclass, field, fields
+    @dataclass
+    class Config:
+        width: int = 4
+        times: InitVar[int] = 3
+        more: InitVar[int] = field(default=2)
+        total: int = field(init=False, default=9)
+        def __post_init__(self, times, more): self.total = self.width * times + more
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            config = Config(5, 2)
+            for each in fields(config): setattr(self, each.name, nn.Linear(getattr(config, each.name), 1))
+            for name, value in asdict(config).items(): self.register_buffer(f"b_{name}", torch.zeros(value))
+            self.same = nn.Linear(3 if config == Config(5, 2) else 4, config.times)
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)

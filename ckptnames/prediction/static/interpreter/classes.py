@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import collections.abc
+import numbers
 import types
 from collections.abc import Sequence
 
@@ -13,6 +15,7 @@ from ckptnames.prediction.static.signals import Unsure
 from ckptnames.prediction.static.sources.mangling import written
 from ckptnames.prediction.static.values import (
     Class,
+    Context,
     Function,
     Instance,
     Iterating,
@@ -24,6 +27,7 @@ from ckptnames.prediction.static.values import (
     Native,
     OfValue,
     Partial,
+    Property,
     Pure,
     Tensor,
     Token,
@@ -225,35 +229,55 @@ def is_instance(machine: Machine, value: Value, kinds: Value) -> bool | Unknown:
 
 
 def _of_token(machine: Machine, value: Value, kind: Token) -> bool | Unknown:
-    if kind.name.rpartition(".")[2] == "Callable":
-        return isinstance(value, Function | Method | Native | Pure | Partial | Class | type)
-    found = _ABSTRACT.get(kind.name.rpartition(".")[2])
-    if found is None:
-        return machine.plain(f"whether something is of '{kind.name}' is not known")
-    if not isinstance(value, Instance) or value.payload is not None:
-        return isinstance(value.payload if isinstance(value, Instance) else value, found)
-    if value.cls.unknown is not None or any(value.cls.look_up(name) for name in ("__iter__", "__len__", "__getitem__")):
-        return machine.plain(f"whether a '{value.cls.name}' is of '{kind.name}' is not known")
-    return False
+    """Tell whether a value is of one of the abstract classes of ``collections.abc``, ``numbers`` and ``typing``."""
+    name = kind.name.rpartition(".")[2]
+    if name == "Callable" and isinstance(value, Function | Method | Native | Pure | Partial | Class | OfValue):
+        return True
+    abstract = _ABSTRACT.get(name)
+    unknown = machine.plain(f"whether something is of '{kind.name}' is not known")
+    if abstract is None or isinstance(value, Token | Context):
+        return unknown
+    if isinstance(value, Instance):
+        if value.payload is not None and isinstance(value.payload, abstract):
+            return True
+        if value.cls.unknown is not None or name == "Hashable":
+            return unknown
+        if name == "Callable":
+            return isinstance(value, Module) or value.cls.look_up("__call__") is not None
+        return unknown if any(value.cls.look_up(each) is not None for each in _MAKE_ABSTRACT) else False
+    if isinstance(value, _OWN) or machine.torch.is_array(value):
+        return False if name in _BY_NAME and not machine.torch.is_array(value) else unknown
+    return isinstance(value, abstract)
 
 
-_ABSTRACT: dict[str, tuple[type, ...]] = {
-    "Sequence": (list, tuple, str, range, bytes),
-    "MutableSequence": (list,),
-    "Iterable": (list, tuple, str, range, dict, set, frozenset, bytes),
-    "Mapping": (dict,),
-    "MutableMapping": (dict,),
-    "Sized": (list, tuple, str, range, dict, set, frozenset),
-    "Collection": (list, tuple, str, range, dict, set, frozenset),
-    "Container": (list, tuple, str, range, dict, set, frozenset),
-    "Number": (int, float, complex),
-    "Integral": (int,),
-    "Real": (int, float),
-    "Hashable": (int, float, str, tuple, frozenset),
-    "List": (list,),
-    "Tuple": (tuple,),
-    "Dict": (dict,),
-    "Set": (set,),
+_OWN = (Class, Function, Method, Native, Pure, OfValue, Partial, Property, Iterating, Namespace, KnownModule, Tensor)
+_MAKE_ABSTRACT = ("__iter__", "__next__", "__len__", "__getitem__", "__contains__", "__reversed__")
+_BY_NAME = frozenset(
+    [
+        "Sequence",
+        "MutableSequence",
+        "Mapping",
+        "MutableMapping",
+        "Set",
+        "Number",
+        "Integral",
+        "Real",
+        "List",
+        "Tuple",
+        "Dict",
+    ]
+)
+"""Those that nothing belongs to by the methods that it has."""
+_ABSTRACT: dict[str, type] = {
+    **{
+        name: getattr(collections.abc, name)
+        for name in collections.abc.__all__
+        if name not in ("ByteString", "Buffer", "Set")
+    },
+    **{name: getattr(numbers, name) for name in ("Number", "Integral", "Real", "Complex")},
+    "List": list,
+    "Tuple": tuple,
+    "Dict": dict,
 }
 
 

@@ -56,6 +56,8 @@ def iterate(machine: Machine, value: Value) -> Iterator[Value]:
     if isinstance(value, dict | set | frozenset | tuple):
         machine.check(value)
         check_names(value)
+        if isinstance(value, set | frozenset) and not _has_order(value):
+            raise Unsure(machine.unknown("the order of a set is known when it runs"))
         return iter(list(value))
     if isinstance(value, _VIEWS):
         machine.check(value.mapping)
@@ -75,6 +77,19 @@ def iterate(machine: Machine, value: Value) -> Iterator[Value]:
     if machine.torch.is_array(value):
         return iter(list(value))
     raise machine.raised(TypeError, f"'{type(value).__name__}' object is not iterable")
+
+
+def _has_order(value: set[Value] | frozenset[Value]) -> bool:
+    """Tell whether a set gives its items in the same order in each run: that of texts and objects differs."""
+    return len(value) < 2 or all(isinstance(each, int | float) for each in value)
+
+
+def in_any_order(machine: Machine, value: Value) -> Iterator[Value]:
+    """Give the items of a value for whom their order does not matter. Raises as ``iterate`` does."""
+    if isinstance(value, set | frozenset):
+        machine.check(value)
+        return iter(list(value))
+    return iterate(machine, value)
 
 
 def check_names(value: Value) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ckptnames.prediction.static.interpreter.attributes import MISSING, look_up
 from ckptnames.prediction.static.interpreter.classes import class_of, create, is_instance, is_subclass
-from ckptnames.prediction.static.interpreter.items import advance, check_names, iterator, take
+from ckptnames.prediction.static.interpreter.items import advance, check_names, in_any_order, iterator, take
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import compared, formatted, text_of
 from ckptnames.prediction.static.interpreter.registries import looked_into
@@ -279,11 +279,13 @@ def in_order(machine: Machine, values: list[Value], key: Value, reverse: Value) 
 
 @builtin("sorted")
 def _sorted(machine: Machine, values: Value, *, key: Value = None, reverse: Value = False) -> Value:
-    return in_order(machine, list(machine.iterate(values)), key, reverse)
+    items = in_any_order(machine, values) if key is None else machine.iterate(values)
+    return in_order(machine, list(items), key, reverse)
 
 
 def _extreme(machine: Machine, args: tuple[Value, ...], key: Value, default: Value, largest: bool) -> Value:
-    values = list(machine.iterate(args[0])) if len(args) == 1 else list(args)
+    take_all = in_any_order if key is None else Machine.iterate
+    values = list(take_all(machine, args[0])) if len(args) == 1 else list(args)
     if not values:
         if default is MISSING:
             raise machine.raised(ValueError, "empty sequence")
@@ -327,7 +329,7 @@ def _sum(machine: Machine, values: Value, start: Value = 0) -> Value:
 @builtin("any")
 def _any(machine: Machine, values: Value) -> Value:
     unknown: Unknown | None = None
-    for value in machine.iterate(values):
+    for value in in_any_order(machine, values):
         found = machine.truth(value)
         if found is True:
             return True
@@ -339,7 +341,7 @@ def _any(machine: Machine, values: Value) -> Value:
 @builtin("all")
 def _all(machine: Machine, values: Value) -> Value:
     unknown: Unknown | None = None
-    for value in machine.iterate(values):
+    for value in in_any_order(machine, values):
         found = machine.truth(value)
         if found is False:
             return False
@@ -348,9 +350,14 @@ def _all(machine: Machine, values: Value) -> Value:
     return unknown if unknown is not None else True
 
 
-@builtin("id", "hash")
-def _identity(machine: Machine, value: Value) -> Value:
-    return id(value) if not isinstance(value, Unknown) else value.as_plain()
+@builtin("id")
+def _id(machine: Machine, value: Value) -> Value:
+    return machine.plain("what 'id' gives is known when it runs")
+
+
+@builtin("hash")
+def _hash(machine: Machine, value: Value) -> Value:
+    return hash(value) if type(value) is int else machine.doubt("what 'hash' gives is known when it runs", plain=True)
 
 
 @builtin("repr")

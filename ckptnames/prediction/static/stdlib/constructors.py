@@ -8,7 +8,7 @@ from typing import Any
 from ckptnames.prediction.static.budget import check_length
 from ckptnames.prediction.static.interpreter.attributes import MISSING
 from ckptnames.prediction.static.interpreter.functions import as_keywords
-from ckptnames.prediction.static.interpreter.items import hashable, is_concrete, unknown_in
+from ckptnames.prediction.static.interpreter.items import hashable, in_any_order, is_concrete, unknown_in
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import text_of
 from ckptnames.prediction.static.interpreter.registries import made_empty
@@ -55,8 +55,9 @@ def _collected(machine: Machine, kind: type, args: list[Value]) -> Value:
         return made_empty(machine, make())
     items: list[Value] = []
     try:
-        for item in machine.iterate(args[0]):
-            items.append(hashable(machine, item) if kind in (set, frozenset) else item)
+        any_order = kind in (set, frozenset)
+        for item in in_any_order(machine, args[0]) if any_order else machine.iterate(args[0]):
+            items.append(hashable(machine, item) if any_order else item)
             check_length(len(items), machine.place)
             machine.budget.left -= 1
             if machine.budget.left < 0:

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ckptnames.prediction.static.budget import LARGEST, check_length
-from ckptnames.prediction.static.interpreter.items import Defaulting, check_names, hashable, is_concrete, unknown_in
+from ckptnames.prediction.static.interpreter.items import (
+    Defaulting,
+    check_names,
+    hashable,
+    in_any_order,
+    is_concrete,
+    unknown_in,
+)
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import equal
 from ckptnames.prediction.static.interpreter.registries import looked_into
@@ -201,7 +208,7 @@ def _of_set(machine: Machine, value: Any, name: str, args: list[Value]) -> Value
         if name in ("add", "discard", "remove"):
             args = [hashable(machine, args[0])]
         elif args:
-            args = [{hashable(machine, item) for item in machine.iterate(each)} for each in args]
+            args = [{hashable(machine, item) for item in in_any_order(machine, each)} for each in args]
     except Unsure as unsure:
         if changes:
             machine.unsure(value, unsure.why)
