@@ -939,10 +939,10 @@ hard(
                 "generator": (i for i in (1, 2)), "none": None, "deque": deque([1]), "array": np.zeros(3),
                 "number": np.int64(3),
                 "tensor": torch.zeros(3), "keys": {}.keys(), "zip": zip([1], [2]), "list": nn.ModuleList(), "type": int,
-                "parameter": nn.Parameter(torch.zeros(3)), "calling": Calling(), "going": Going(), "own": Own(), "fn": fn,
+                "parameter": nn.Parameter(torch.zeros(3)), "calling": Calling(), "going": Going(), "own": Own(),
                 "bool": True, "text": "a", "module": self, "class": Own, "range": range(3), "len": len,
             }
-            kinds = dict(c=Callable, h=Hashable, i=Iterable, j=Iterator, m=Mapping, q=Sequence, s=Sized, n=Integral, o=Number)
+            kinds = dict(c=Callable, h=Hashable, i=Iterable, j=Iterator, m=Mapping, q=Sequence, s=Sized, n=Integral)
             for a, value in values.items():
                 for b, kind in kinds.items():
                     self.register_buffer(f"{a}_{b}", torch.zeros(3 if isinstance(value, kind) else 4))
@@ -981,8 +981,138 @@ hard(
             self.same = nn.Linear(3 if config == Config(5, 2) else 4, config.times)
     """,
 )
+hard(
+    "classes that unknown code is handed",
+    """
+    import random
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+    class Derived(Block): pass
+    class Other(Block): pass
+    def patch(classes):
+        for cls in classes:
+            def init(self, old=cls.__init__):
+                old(self)
+                self.b = nn.Linear(1, 1)
+            cls.__init__ = init
+    random.choice([patch])([Block, Other])
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = Block()
+            self.b = Derived()
+            self.c = Other()
+    """,
+)
+hard(
+    "functions made methods",
+    """
+    import types
+    def grow(self, *args): self.w = nn.Linear(1, 1)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            types.MethodType(grow, self)()
+            self.l = nn.Linear(1, 1)
+            self.l.forward = types.MethodType(grow, self.l)
+            self.l.forward()
+            self.m = nn.Linear(1, 1)
+            self.m.forward = types.MethodType(grow, self.m)
+            self.m(torch.zeros(1))
+    """,
+)
+hard(
+    "metaclasses",
+    """
+    class Meta(type):
+        def __call__(cls, *args):
+            made = super().__call__(*args)
+            made.post = nn.Linear(1, 1)
+            return made
+    class ABCMeta(Meta): pass
+    WORDS = {"metaclass": Meta}
+    class First(nn.Module, **WORDS): pass
+    class Second(nn.Module, metaclass=ABCMeta): pass
+    class Third(nn.Module, metaclass=type):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = First()
+            self.b = Second()
+            self.c = Third()
+    """,
+)
+hard(
+    "something added to a layer of torch",
+    """
+    def add(self, name): setattr(self, name, nn.Linear(1, 1))
+    nn.Linear.of_ours = add
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(2, 2)
+            self.a.of_ours("x")
+            del nn.Linear.of_ours
+    """,
+)
+hard(
+    "a layer of torch that is patched",
+    """
+    old = nn.LayerNorm.__init__
+    def init(self, *args, **kwargs):
+        old(self, *args, **kwargs)
+        self.gain = nn.Parameter(torch.zeros(1))
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            nn.LayerNorm.__init__ = init
+            self.a = nn.TransformerEncoderLayer(4, 2, 8)
+            nn.LayerNorm.__init__ = old
+    """,
+)
+hard(
+    "a layer of torch that starts in another way",
+    """
+    old = nn.Linear.reset_parameters
+    nn.Linear.reset_parameters = lambda self: None
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.TransformerEncoderLayer(4, 2, 8)
+            self.b = nn.Linear(1, 1)
+            nn.Linear.reset_parameters = old
+    """,
+)
 
 
 @pytest.mark.parametrize("name", HARD)
 def test_what_is_said_is_there_and_the_rest_is_open(name: str, tmp_path: Path) -> None:
     assert_never_wrong(program(tmp_path, HARD[name]))
+
+
+def test_modules_fill_a_registry_in_the_order_in_which_python_runs_them(tmp_path: Path) -> None:
+    files = {
+        "never_wrong_base": "REGISTRY = {}\ndef register(cls):\n    REGISTRY[cls.__name__] = cls\n    return cls\n",
+        "never_wrong_first": "class A(nn.Linear):\n    def __init__(self): super().__init__(1, 1)\n",
+        "never_wrong_second": "class B(nn.Linear):\n    def __init__(self): super().__init__(2, 2)\n",
+    }
+    for name, text in files.items():
+        head = "import torch.nn as nn\nfrom never_wrong_base import register\n@register\n" if "class" in text else ""
+        (tmp_path / f"{name}.py").write_text(head + text, encoding="utf-8")
+    net = """
+        import never_wrong_second, never_wrong_first
+        from never_wrong_base import REGISTRY
+        from never_wrong_first import A
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first = A()
+                for name, cls in REGISTRY.items(): setattr(self, name, cls())
+        """
+    said = assert_never_wrong(program(tmp_path, dedent(net)))
+    assert said.open

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import types
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.names import in_namespace
 from ckptnames.prediction.static.signals import Raised
+from ckptnames.prediction.static.torch_nn.layers import QUIET
 from ckptnames.prediction.static.values import (
     Class,
     ClassMethod,
@@ -385,16 +387,40 @@ def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
     )
     if not isinstance(names, dict):
         raise machine.stuck(f"setting '{name}' on a {_kind(value)} is not followed")
+    if isinstance(value, Class) and value not in machine.classes:
+        patch(machine, value, name, to)
     machine.touch(names)
     names[name] = to
     if isinstance(value, Class):
         watch(machine, value, name)
 
 
+def patch(machine: Machine, cls: Class, name: str, to: Value) -> None:
+    """Note that the program sets an attribute of a class that is not its own."""
+    if not cls.layer:
+        raise machine.stuck(f"that '{name}' of '{cls.name}' is exchanged is not followed")
+    does_nothing = isinstance(to, Function) and _does_nothing(to.node)
+    if look_up(machine, cls, name) is MISSING or name == "forward" or (name in QUIET and does_nothing):
+        return
+    # Layers that are made of others have theirs made by torch.
+    why = machine.unknown(f"that torch's own '{cls.name}.{name}' is exchanged is not followed")
+    machine.spoiled = machine.spoiled or why
+
+
+def _does_nothing(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
+    if isinstance(node, ast.Lambda):
+        return isinstance(node.body, ast.Constant | ast.Name)
+    return all(
+        isinstance(each, ast.Pass)
+        or (isinstance(each, ast.Return | ast.Expr) and isinstance(each.value, ast.Constant | ast.Name | None))
+        for each in node.body
+    )
+
+
 def watch(machine: Machine, cls: Class, name: str) -> None:
     """See to it that a class is not taken for known once it has what nobody here follows."""
     if name == "__getattribute__":
-        cls.unknown = cls.unknown or machine.unknown(f"'__getattribute__' of '{cls.name}' is not followed")
+        machine.taint(cls, machine.unknown(f"'__getattribute__' of '{cls.name}' is not followed"))
 
 
 def _exchange(machine: Machine, value: Instance, name: str) -> None:
@@ -445,6 +471,8 @@ def delete_attribute(machine: Machine, value: Value, name: str) -> None:
         if found is not None and (isinstance(found[1], Property) or _is_data_descriptor(found[1])):
             raise machine.stuck(f"what deleting '{name}' does is not followed")
         held.append(value.attrs)
+    elif isinstance(value, Class) and value not in machine.classes:
+        patch(machine, value, name, None)
     elif isinstance(value, Class | Namespace | Function):
         held.append(
             value.names if isinstance(value, Class) else value.vars if isinstance(value, Namespace) else value.attrs

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ckptnames.prediction.static.interpreter.attributes import watch
 from ckptnames.prediction.static.interpreter.frames import Frame
+from ckptnames.prediction.static.interpreter.functions import as_keywords
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Unsure
 from ckptnames.prediction.static.sources.mangling import written
@@ -46,7 +47,7 @@ _FUNCTIONS: dict[type, type] = {
     Pure: types.BuiltinFunctionType,
     OfValue: types.BuiltinMethodType,
 }
-_METACLASSES = frozenset({"ABCMeta", "EnumMeta", "EnumType", "type"})
+_METACLASSES = frozenset({"ABCMeta", "EnumMeta", "EnumType"})
 
 
 def define(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
@@ -58,7 +59,10 @@ def define(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
     for each in node.bases:
         value = machine.eval(each, frame)
         bases += list(machine.iterate(value)) if isinstance(each, ast.Starred) else [value]
-    keywords = {k.arg: machine.eval(k.value, frame) for k in node.keywords if k.arg is not None}
+    keywords: dict[str, Value] = {}
+    for keyword in node.keywords:
+        value = machine.eval(keyword.value, frame)
+        keywords |= {keyword.arg: value} if keyword.arg is not None else as_keywords(machine, value)
     names = Names()
     inner = Frame(frame.namespace, names, frame, kind="class", line=node.lineno)
     inner.extra["annotations"] = {}
@@ -89,6 +93,7 @@ def create(
 ) -> Class:
     """Make a class of its name, its bases and what stands in its body."""
     cls = Class(name, names, module=module)
+    machine.classes.append(cls)
     kept: list[Class] = []
     for base in bases:
         if isinstance(base, type):
@@ -101,20 +106,26 @@ def create(
         elif not isinstance(base, Token):
             cls.unknown = cls.unknown or machine.unknown(f"a base class of '{name}' is not followed")
     metaclass = (keywords or {}).get("metaclass")
-    if metaclass is not None and getattr(metaclass, "name", getattr(metaclass, "__name__", "")) not in _METACLASSES:
+    if metaclass is not None and not _is_known_metaclass(metaclass):
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
-    for each in names:
-        watch(machine, cls, each)
     if "__metaclass__" in names:
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
     cls.bases = tuple(kept) or (machine.class_of(object),)
     cls.mro = _linear(machine, cls)
+    for each in names:
+        watch(machine, cls, each)
     if frame is not None:
         cls.known["annotations"] = frame.extra["annotations"]
         cls.known["frame"] = frame
     if any(base.known.get("by metaclass") for base in cls.mro[1:]):
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
     return cls
+
+
+def _is_known_metaclass(value: Value) -> bool:
+    if isinstance(value, Native):
+        return value.name == "type"
+    return value is type or (isinstance(value, Token) and value.name.rpartition(".")[2] in _METACLASSES)
 
 
 def _linear(machine: Machine, cls: Class) -> tuple[Class, ...]:

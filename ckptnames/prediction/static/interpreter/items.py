@@ -48,9 +48,11 @@ class Defaulting(dict[Any, Any]):
 def iterate(machine: Machine, value: Value) -> Iterator[Value]:
     """Give the items of a value, one after the other. Raises ``Unsure``, ``Raised``."""
     if machine.registries:
-        from ckptnames.prediction.static.interpreter.registries import looked_into
+        from ckptnames.prediction.static.interpreter.registries import check_order, looked_into
 
         looked_into(machine, value)
+        if isinstance(value, list | dict):
+            check_order(machine, value)
     if isinstance(value, list | deque):
         return _of_list(machine, value)
     if isinstance(value, dict | set | frozenset | tuple):

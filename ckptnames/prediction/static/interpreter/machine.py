@@ -54,6 +54,10 @@ class Machine:
         """Statements that took more steps than there were."""
         self.spoiled: Unknown | None = None
         """Why nothing is certain any more, where something changed that all else goes by."""
+        self.classes: list[Class] = []
+        """The classes that the program has made."""
+        self.disordered: Place | None = None
+        """Where a module was run before others that Python would have run first."""
         self.notes: dict[str, None] = {}
         self.doubts = 0
         """Counts what may raise an exception that nobody here can know of."""
@@ -195,6 +199,12 @@ class Machine:
             for each in names:
                 self.touch(each)
                 each.clear()
+
+    def taint(self, cls: Class, why: Unknown) -> None:
+        """Note that a class, and with it those that derive from it, may not be what the program says."""
+        for each in self.classes:
+            if cls in each.mro:
+                each.unknown = each.unknown or why.within()
 
     # Where it is.
 

@@ -149,6 +149,13 @@ def _seen_by(function: Function) -> Iterator[Value]:
 
 def given_away(machine: Machine, values: Iterable[Value], why: Unknown) -> None:
     """Take for unknown what is handed to code that nothing is known of, and what such code was handed before."""
+    values = list(values)
+    for value in values:
+        for each in (
+            value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else [value]
+        ):
+            if isinstance(each, Class):
+                machine.taint(each, why)
     machine.given_away += [value for value in values if not _is_harmless(value)]
     if machine.given_away:
         spoil(machine, machine.given_away, why)

@@ -167,7 +167,9 @@ def _changed_somewhere(machine: Machine, value: Value, why: Unknown) -> None:
     if isinstance(value, Instance):
         machine.open(value, why, all_of_it=True)
     elif isinstance(value, Class):
-        value.unknown = value.unknown or why.within()
+        machine.taint(value, why)
+        if value.layer:
+            machine.spoiled = machine.spoiled or why
     else:
         raise Stuck(why.within())
 

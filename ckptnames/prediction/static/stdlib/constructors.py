@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections import OrderedDict, deque
 from typing import Any
 
@@ -12,8 +13,9 @@ from ckptnames.prediction.static.interpreter.items import hashable, in_any_order
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import text_of
 from ckptnames.prediction.static.interpreter.registries import made_empty
+from ckptnames.prediction.static.interpreter.spoiling import given_away
 from ckptnames.prediction.static.signals import Raised, Unsure
-from ckptnames.prediction.static.values import Instance, Tensor, Unknown, Value
+from ckptnames.prediction.static.values import Instance, Method, Tensor, Unknown, Value
 
 _COLLECTED: dict[type, Any] = {list: list, tuple: tuple, set: set, frozenset: frozenset, deque: deque}
 _MAPPINGS: dict[type, Any] = {dict: dict, OrderedDict: OrderedDict}
@@ -46,7 +48,11 @@ def construct(machine: Machine, kind: type, args: list[Value], kwargs: dict[str,
             return kind(*args, **kwargs)
         except TypeError as error:
             raise Raised(error, machine.place) from None
-    return machine.unknown(f"making a '{kind.__name__}' is not followed")
+    if kind is types.MethodType and len(args) == 2:
+        return Method(*args)
+    why = machine.unknown(f"making a '{kind.__name__}' is not followed")
+    given_away(machine, [*args, *kwargs.values()], why)
+    return why
 
 
 def _collected(machine: Machine, kind: type, args: list[Value]) -> Value:

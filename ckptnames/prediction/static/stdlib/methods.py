@@ -18,7 +18,7 @@ from ckptnames.prediction.static.interpreter.items import (
 )
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import equal
-from ckptnames.prediction.static.interpreter.registries import looked_into
+from ckptnames.prediction.static.interpreter.registries import check_order, looked_into
 from ckptnames.prediction.static.signals import Raised, Unsure
 from ckptnames.prediction.static.stdlib.builtins import in_order
 from ckptnames.prediction.static.stdlib.constructors import _pairs, construct
@@ -173,6 +173,8 @@ def _of_dict(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         check_names(value)
     if name in _READS_DICT and not (args and args[0] in value):
         looked_into(machine, value)
+    if name in ("items", "keys", "values", "copy", "popitem"):
+        check_order(machine, value)
     if name not in _READS_DICT:
         machine.touch(value)
     if name == "update":

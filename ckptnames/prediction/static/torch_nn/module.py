@@ -236,6 +236,9 @@ def _getattr(machine: Machine, self: Module, name: Value) -> Value:
 @method("__call__")
 def _call(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
     """Run a module on tensors: some models find out sizes that way."""
+    own = self.attrs.get("forward")
+    if own is not None:
+        return machine.call(own, args, kwargs)
     found = self.cls.look_up("forward")
     if found is not None and isinstance(found[1], Function):
         return machine.call(Method(found[1], self), args, kwargs)

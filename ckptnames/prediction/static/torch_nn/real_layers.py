@@ -65,7 +65,7 @@ class RealLayers(RealTensors):
 
     def _methods(self, real: type[nn.Module], full: str) -> dict[str, Value]:
         if full == MODULE:
-            return module.METHODS
+            return Names(module.METHODS)
         for base in real.__mro__:
             known = containers.CONTAINERS.get(
                 f"torch.nn.{base.__name__}" if base.__module__.startswith("torch.nn") else ""
