@@ -224,7 +224,6 @@ hard(
             except AttributeError:
                 self.b = nn.Linear(1, 1)
             if getattr(self, "_forward_hooks", None) is None: self.c = nn.Linear(1, 1)
-            C().__setattr__("d", 3)
     """,
 )
 hard(
@@ -252,9 +251,13 @@ hard(
         def __init__(self):
             super().__init__()
             self.a = nn.Linear(1, 1)
-            self.a._state_dict_hooks[0] = hook
             self.register_buffer("b", torch.zeros(2))
-            self._non_persistent_buffers_set.add("b")
+            try:
+                self.a._state_dict_hooks[0] = hook
+                self._non_persistent_buffers_set.add("b")
+                self.c = nn.Linear(1, 1)
+            except AttributeError:
+                self.d = nn.Linear(1, 1)
     """,
 )
 hard(
@@ -297,8 +300,11 @@ hard(
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.a = nn.Linear(1, 1)
-            del self.width
+            try:
+                del self.width
+                self.a = nn.Linear(1, 1)
+            except AttributeError:
+                self.c = nn.Linear(1, 1)
         @property
         def width(self): return 3
         @width.deleter
@@ -1088,11 +1094,67 @@ hard(
             nn.Linear.reset_parameters = old
     """,
 )
+hard(
+    "any and all",
+    """
+    import random
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.n = nn.Linear(3 if any(x > 2 for x in (random.random(), 5)) else 4, 1)
+            self.m = nn.Linear(3 if all(x > 2 for x in (5, random.random(), 1)) else 4, 1)
+            self.o = nn.Linear(3 if any([0, 1]) and not all([1, 0]) and not any([]) and all([]) else 4, 1)
+            any(setattr(self, f"x{i}", nn.Linear(1, 1)) for i in range(3))
+            all(setattr(self, f"y{i}", nn.Linear(1, 1)) for i in range(3))
+    """,
+)
+hard(
+    "what any perhaps asks",
+    """
+    import random
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            any(self.add(i) for i in range(3))
+            self.a = nn.Linear(1, 1)
+        def add(self, i):
+            setattr(self, f"x{i}", nn.Linear(1, 1))
+            return random.random() < 2
+    """,
+)
+
+EXACT = {
+    "private names",
+    "names that __getattr__ answers",
+    "a __setattr__ that is no plain function",
+    "places in containers",
+    "methods that torch calls and the program overrides",
+    "containers that hold more than they count",
+    "ways through modules",
+    "modules replaced on the way",
+    "the __init__ behind that of Module",
+    "context managers made of generators",
+    "an environment that is changed",
+    "fields that are only for the start",
+    "functions made methods",
+    "any and all",
+}
+"""Programs that are followed to the end: nothing of them is open, and nothing else would be an answer."""
+OPEN = {
+    "a try around a device that lacks",
+    "a try around a device that is named",
+    "a try around a layer on a device",
+}
+"""Programs that the model here is no judge of: what they do depends on where they run."""
 
 
 @pytest.mark.parametrize("name", HARD)
 def test_what_is_said_is_there_and_the_rest_is_open(name: str, tmp_path: Path) -> None:
-    assert_never_wrong(program(tmp_path, HARD[name]))
+    said = assert_never_wrong(program(tmp_path, HARD[name]))
+    if name in EXACT:
+        assert said.open == ()
+    if name in OPEN:
+        assert said.open
 
 
 def test_modules_fill_a_registry_in_the_order_in_which_python_runs_them(tmp_path: Path) -> None:

@@ -168,5 +168,5 @@ def _is_harmless(value: Value) -> bool:
     if isinstance(value, Unknown):
         return value.holder is None
     if isinstance(value, Iterating):
-        return value.frame is None
+        return value.frame is None or value.frame.kind == "comprehension"
     return value is None or isinstance(value, str | int | float | Class | Namespace | type)

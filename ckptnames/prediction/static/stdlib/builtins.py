@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ckptnames.prediction.static.interpreter.attributes import MISSING, look_up
+from ckptnames.prediction.static.interpreter.branches import tried
 from ckptnames.prediction.static.interpreter.classes import class_of, create, is_instance, is_subclass
 from ckptnames.prediction.static.interpreter.items import advance, check_names, in_any_order, iterator, take
 from ckptnames.prediction.static.interpreter.machine import Machine
@@ -330,26 +331,35 @@ def _sum(machine: Machine, values: Value, start: Value = 0) -> Value:
 
 @builtin("any")
 def _any(machine: Machine, values: Value) -> Value:
-    unknown: Unknown | None = None
-    for value in in_any_order(machine, values):
-        found = machine.truth(value)
-        if found is True:
-            return True
-        if isinstance(found, Unknown):
-            unknown = found.as_plain()
-    return unknown if unknown is not None else False
+    return _decided_by(machine, values, True)
 
 
 @builtin("all")
 def _all(machine: Machine, values: Value) -> Value:
-    unknown: Unknown | None = None
-    for value in in_any_order(machine, values):
+    return _decided_by(machine, values, False)
+
+
+def _decided_by(machine: Machine, values: Value, decides: bool) -> Value:
+    """Tell whether one of several values is true, or false; the first that is ends it."""
+    items = in_any_order(machine, values)
+    for value in items:
         found = machine.truth(value)
-        if found is False:
-            return False
         if isinstance(found, Unknown):
-            unknown = found.as_plain()
-    return unknown if unknown is not None else True
+            return _decided_behind(machine, values, items, decides, found.as_plain())
+        if found is decides:
+            return decides
+    return not decides
+
+
+def _decided_behind(
+    machine: Machine, values: Value, items: Iterator[Value], decides: bool, unknown: Unknown
+) -> bool | Unknown:
+    """Go on behind a value that is not known: what comes after it is perhaps never asked for."""
+    rest = tried(machine, lambda: any(machine.truth(value) is decides for value in items), for_certain=True)
+    own = values.frame.vars if isinstance(values, Iterating) and values.frame is not None else None
+    if any(collection is not own for collection, *_ in rest.after.touched.values()):
+        raise Stuck(unknown)
+    return decides if rest.value is True else unknown
 
 
 @builtin("id")
