@@ -1,8 +1,7 @@
-"""Attributes of every kind of value: how they are found, set and deleted."""
+"""Attributes of every kind of value: how they are found."""
 
 from __future__ import annotations
 
-import ast
 import functools
 import types
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Any
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.names import in_namespace
 from ckptnames.prediction.static.signals import Raised
-from ckptnames.prediction.static.torch_nn.layers import QUIET
 from ckptnames.prediction.static.values import (
     Class,
     ClassMethod,
@@ -61,7 +59,7 @@ def get(machine: Machine, value: Value, name: str) -> Value:
     """Give an attribute. Raises ``Raised`` where there is none."""
     found = look_up(machine, value, name)
     if found is MISSING:
-        raise machine.raised(AttributeError, f"'{_kind(value)}' has no attribute '{name}'")
+        raise machine.raised(AttributeError, f"'{kind_of(value)}' has no attribute '{name}'")
     return found
 
 
@@ -86,7 +84,7 @@ def look_up(machine: Machine, value: Value, name: str) -> Value:
     if isinstance(value, Iterating):
         return _of_iterator(machine, value, name)
     if isinstance(value, Token | Context):
-        return machine.plain(f"'{name}' of {_kind(value)} is not known")
+        return machine.plain(f"'{name}' of {kind_of(value)} is not known")
     return _of_python(machine, value, name)
 
 
@@ -95,7 +93,7 @@ def of_instance(machine: Machine, value: Instance, name: str) -> Value:
     found = value.cls.look_up(name)
     if found is not None and isinstance(found[1], Property):
         return _computed(machine, value, found[1], name)
-    if found is not None and _is_data_descriptor(found[1]):
+    if found is not None and is_data_descriptor(found[1]):
         return bound(machine, found[1], value, value.cls)
     if name in value.attrs:
         return value.attrs[name]
@@ -112,8 +110,8 @@ def of_instance(machine: Machine, value: Instance, name: str) -> Value:
         return value.attrs
     if name == "__module__" and value.cls.builtin is None:
         return value.cls.module
-    if isinstance(value, Module) and name in _REGISTRIES:
-        return getattr(value, _REGISTRIES[name])
+    if isinstance(value, Module) and name in REGISTRIES:
+        return getattr(value, REGISTRIES[name])
     if value.payload is not None:
         inner = _of_python(machine, value.payload, name)
         if inner is not MISSING:
@@ -137,7 +135,8 @@ def _of_object(machine: Machine, value: Instance, name: str) -> Value:
 
 
 _OF_ANY = frozenset({"__annotations__", "__weakref__", "__firstlineno__", "__static_attributes__"})
-_REGISTRIES = {"_parameters": "params", "_buffers": "buffers", "_modules": "modules"}
+REGISTRIES = {"_parameters": "params", "_buffers": "buffers", "_modules": "modules"}
+"""Where a module keeps what is registered on it."""
 
 
 def _computed(machine: Machine, value: Instance, found: Property, name: str) -> Value:
@@ -179,7 +178,8 @@ def _is_method_of_type(found: Value) -> bool:
     return isinstance(getattr(found.value, found.name), kinds)
 
 
-def _is_data_descriptor(found: Value) -> bool:
+def is_data_descriptor(found: Value) -> bool:
+    """Tell whether something in a class answers for an attribute before the object itself does."""
     if not isinstance(found, Instance) or isinstance(found, Module):
         return False
     return any(found.cls.look_up(name) is not None for name in ("__set__", "__delete__"))
@@ -350,144 +350,12 @@ def _of_python(machine: Machine, value: Value, name: str) -> Value:
     if callable(found):
         return OfValue(value, name)
     if name.startswith("__") and name not in ("__name__", "__doc__"):
-        return machine.plain(f"'{name}' of a {_kind(value)} is not known")
+        return machine.plain(f"'{name}' of a {kind_of(value)} is not known")
     return found
 
 
-def set_attribute(machine: Machine, value: Value, name: str, to: Value) -> None:
-    """Set an attribute."""
-    if isinstance(value, Instance):
-        if name in ("__class__", "__dict__") or (isinstance(value, Module) and name in (*_REGISTRIES, *INTERNAL)):
-            _exchange(machine, value, name)
-            return
-        custom = value.cls.look_up("__setattr__")
-        if custom is not None and not custom[0].layer:
-            machine.call(bound(machine, custom[1], value, value.cls), [name, to])
-        else:
-            set_on_instance(machine, value, name, to)
-        return
-    if isinstance(value, Unknown):
-        from ckptnames.prediction.static.interpreter.spoiling import given_away
-
-        given_away(machine, [value, to], value)
-        return
-    if isinstance(value, KnownModule):
-        machine.touch(machine.patched)
-        machine.patched[f"{value.name}.{name}"] = to
-        return
-    if isinstance(value, Tensor):
-        machine.torch.set_attribute(machine, value, name, to)
-        return
-    if isinstance(value, type) and name.startswith("__"):
-        return  # the annotations of a named tuple
-    if isinstance(value, Method):
-        value = value.function
-    names = getattr(
-        value, "names" if isinstance(value, Class) else "vars" if isinstance(value, Namespace) else "attrs", None
-    )
-    if not isinstance(names, dict):
-        raise machine.stuck(f"setting '{name}' on a {_kind(value)} is not followed")
-    if isinstance(value, Class) and value not in machine.classes:
-        patch(machine, value, name, to)
-    machine.touch(names)
-    names[name] = to
-    if isinstance(value, Class):
-        watch(machine, value, name)
-
-
-def patch(machine: Machine, cls: Class, name: str, to: Value) -> None:
-    """Note that the program sets an attribute of a class that is not its own."""
-    if not cls.layer:
-        raise machine.stuck(f"that '{name}' of '{cls.name}' is exchanged is not followed")
-    does_nothing = isinstance(to, Function) and _does_nothing(to.node)
-    if look_up(machine, cls, name) is MISSING or name == "forward" or (name in QUIET and does_nothing):
-        return
-    # Layers that are made of others have theirs made by torch.
-    why = machine.unknown(f"that torch's own '{cls.name}.{name}' is exchanged is not followed")
-    machine.spoiled = machine.spoiled or why
-
-
-def _does_nothing(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
-    if isinstance(node, ast.Lambda):
-        return isinstance(node.body, ast.Constant | ast.Name)
-    return all(
-        isinstance(each, ast.Pass)
-        or (isinstance(each, ast.Return | ast.Expr) and isinstance(each.value, ast.Constant | ast.Name | None))
-        for each in node.body
-    )
-
-
-def watch(machine: Machine, cls: Class, name: str) -> None:
-    """See to it that a class is not taken for known once it has what nobody here follows."""
-    if name == "__getattribute__":
-        machine.taint(cls, machine.unknown(f"'__getattribute__' of '{cls.name}' is not followed"))
-
-
-def _exchange(machine: Machine, value: Instance, name: str) -> None:
-    """Something else takes the place of all that an object has registered, or of its class."""
-    why = machine.unknown(f"that '{name}' is exchanged is not followed")
-    machine.open(value, why, all_of_it=True)
-    if name == "__class__":
-        value.cls = Class(value.cls.name, unknown=why, known=value.cls.known)
-        value.cls.mro = (value.cls, machine.class_of(object))
-
-
-def set_on_instance(machine: Machine, value: Instance, name: str, to: Value) -> None:
-    """Set an attribute of an object as ``object.__setattr__`` and that of modules do."""
-    if isinstance(value, Module):
-        from ckptnames.prediction.static.torch_nn.module import set_on_module
-
-        if set_on_module(machine, value, name, to):
-            return
-    found = value.cls.look_up(name)
-    if found is not None and isinstance(found[1], Property) and not found[1].cached:
-        if found[1].setter is None:
-            raise machine.raised(AttributeError, f"property '{name}' has no setter")
-        machine.call(found[1].setter, [value, to])
-        return
-    if found is not None and isinstance(found[1], Instance) and found[1].cls.look_up("__set__") is not None:
-        machine.call(machine.get(found[1], "__set__"), [value, to])
-        return
-    machine.touch(value.attrs)
-    value.attrs[name] = to
-
-
-def delete_attribute(machine: Machine, value: Value, name: str) -> None:
-    """Delete an attribute."""
-    if isinstance(value, Unknown):
-        from ckptnames.prediction.static.interpreter.spoiling import spoil
-
-        spoil(machine, [value], value)
-        return
-    held: list[dict[str, Value]] = []
-    if isinstance(value, Module):
-        held = [value.params, value.buffers, value.modules]
-    if isinstance(value, Instance):
-        custom = value.cls.look_up("__delattr__")
-        if custom is not None and not custom[0].layer:
-            machine.call(bound(machine, custom[1], value, value.cls), [name])
-            return
-        found = value.cls.look_up(name)
-        if found is not None and (isinstance(found[1], Property) or _is_data_descriptor(found[1])):
-            raise machine.stuck(f"what deleting '{name}' does is not followed")
-        held.append(value.attrs)
-    elif isinstance(value, Class) and value not in machine.classes:
-        patch(machine, value, name, None)
-    elif isinstance(value, Class | Namespace | Function):
-        held.append(
-            value.names if isinstance(value, Class) else value.vars if isinstance(value, Namespace) else value.attrs
-        )
-    for names in held:
-        if name in names:
-            machine.touch(names)
-            del names[name]
-            return
-    if isinstance(value, Instance) and (value.opened or value.cls.unknown) is not None:
-        return
-    raise machine.raised(AttributeError, f"'{_kind(value)}' has no attribute '{name}'")
-
-
-def _kind(value: Value) -> str:
+def kind_of(value: Value) -> str:
+    """Name what a value is, for messages."""
     if isinstance(value, Instance):
         return value.cls.name
     if isinstance(value, Namespace | KnownModule):

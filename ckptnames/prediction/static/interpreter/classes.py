@@ -8,10 +8,10 @@ import numbers
 import types
 from collections.abc import Sequence
 
-from ckptnames.prediction.static.interpreter.attributes import watch
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.functions import as_keywords
 from ckptnames.prediction.static.interpreter.machine import Machine
+from ckptnames.prediction.static.interpreter.setting import watch
 from ckptnames.prediction.static.signals import Unsure
 from ckptnames.prediction.static.sources.mangling import written
 from ckptnames.prediction.static.values import (

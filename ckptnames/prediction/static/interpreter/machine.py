@@ -113,7 +113,7 @@ class Machine:
 
     def set(self, value: Value, name: str, to: Value) -> None:
         """Set an attribute."""
-        from ckptnames.prediction.static.interpreter.attributes import set_attribute
+        from ckptnames.prediction.static.interpreter.setting import set_attribute
 
         set_attribute(self, value, name, to)
 

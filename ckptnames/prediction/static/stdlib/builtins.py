@@ -188,7 +188,7 @@ def _setattr(machine: Machine, value: Value, name: Value, to: Value) -> Value:
 
 @builtin("delattr")
 def _delattr(machine: Machine, value: Value, name: Value) -> Value:
-    from ckptnames.prediction.static.interpreter.attributes import delete_attribute
+    from ckptnames.prediction.static.interpreter.setting import delete_attribute
 
     if isinstance(name, Unknown):
         _changed_somewhere(machine, value, name)

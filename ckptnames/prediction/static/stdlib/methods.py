@@ -72,8 +72,9 @@ def _of_type(machine: Machine, kind: type, name: str, args: list[Value], kwargs:
 
 
 def _of_object(machine: Machine, kind: type, name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
-    from ckptnames.prediction.static.interpreter.attributes import get, set_on_instance
+    from ckptnames.prediction.static.interpreter.attributes import get
     from ckptnames.prediction.static.interpreter.classes import bare
+    from ckptnames.prediction.static.interpreter.setting import set_on_instance
 
     if name == "__new__":
         return bare(machine, args[0], args[1:], kwargs)

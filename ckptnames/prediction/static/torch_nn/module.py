@@ -203,7 +203,7 @@ def _add_module(machine: Machine, self: Module, name: Value, module: Value) -> V
 
 @method("__setattr__")
 def _setattr(machine: Machine, self: Module, name: Value, value: Value) -> Value:
-    from ckptnames.prediction.static.interpreter.attributes import set_on_instance
+    from ckptnames.prediction.static.interpreter.setting import set_on_instance
 
     if isinstance(name, Unknown):
         machine.open(self, name, all_of_it=True)
