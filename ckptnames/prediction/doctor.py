@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from ckptnames.folding import fold
@@ -219,12 +220,23 @@ def _kept_numbers(seen: _Seen) -> Iterator[Finding]:
             yield Finding("kept-numbers", message, (path,), seen.place_of_module(path))
 
 
+_WITHOUT_SHAPES = {
+    True: "no shapes before the first forward, which changes the class, not the names",
+    False: "no shapes that are known yet",
+}
+"""What is said of lazy modules of torch's, and of all else."""
+
+
 def _lazy(seen: _Seen) -> Iterator[Finding]:
-    lazy = {entry.path: entry.owner for entry in seen.entries if entry.value is not None and is_lazy(entry.value)}
-    if lazy:
+    unshaped = {entry.path: entry.owner for entry in seen.entries if entry.value is not None and is_lazy(entry.value)}
+    for changes, what in _WITHOUT_SHAPES.items():
+        # A shape that is merely not known from the source looks alike, and nothing changes the class there.
+        lazy = {path: owner for path, owner in unshaped.items() if isinstance(owner, LazyModuleMixin) == changes}
+        if not lazy:
+            continue
         kinds = ", ".join(sorted({type(owner).__name__ for owner in lazy.values()}))
         where = _patterns(path for path in lazy if path) or "the model"
-        message = f"no shapes before the first forward, which changes the class, not the names: {where} ({kinds})"
+        message = f"{what}: {where} ({kinds})"
         yield Finding("lazy", message, tuple(lazy))
 
 

@@ -284,6 +284,12 @@ def test_lazy_modules() -> None:
     assert said(ready) == []
 
 
+def test_shapes_that_are_not_known_make_no_module_lazy() -> None:
+    model = Net(part=nn.Linear(1, 1))
+    model.part.weight = nn.UninitializedParameter()
+    assert said(model) == [("lazy", "no shapes that are known yet: part (Linear)")]
+
+
 def test_buffers_that_are_not_persistent() -> None:
     model = nn.ModuleList(Net() for _ in range(4))
     for module in model:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ckptnames.prediction.static.values import Names, Unknown, Value
@@ -132,9 +133,10 @@ def joined_value(values: list[Value], why: Unknown) -> Value:
         return first
     unknown = next((value for value in values if isinstance(value, Unknown)), None)
     plain = all(_is_plain(value) for value in values)
+    perhaps = any(value is _NOTHING or (isinstance(value, Unknown) and value.perhaps) for value in values)
     if unknown is not None and unknown.plain == plain:
-        return unknown
-    return why.as_plain() if plain else why.within(tuple(values))
+        return replace(unknown, perhaps=perhaps)
+    return replace(why.as_plain() if plain else why.within(tuple(values)), perhaps=perhaps)
 
 
 def _equal(one: Value, other: Value) -> bool:
@@ -147,7 +149,9 @@ def _equal(one: Value, other: Value) -> bool:
     if isinstance(one, tuple):
         return len(one) == len(other) and all(map(_equal, one, other))
     # An unknown value that was unknown before has not changed.
-    return isinstance(one, Unknown) and one.plain == other.plain and one.place == other.place
+    if not isinstance(one, Unknown):
+        return False
+    return (one.plain, one.perhaps, one.place) == (other.plain, other.perhaps, other.place)
 
 
 def _is_plain(value: Value) -> bool:

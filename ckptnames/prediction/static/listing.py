@@ -53,6 +53,13 @@ def opening(module: Module) -> Open | None:
     return Open("", module.extra, all_of_it=False) if module.extra is not None else None
 
 
+def children(module: Module) -> Iterator[tuple[str, Value]]:
+    """Give what is registered below a module; what is only perhaps there is part of what is open in it anyway."""
+    for name, child in module.modules.items():
+        if not (module.extra is not None and isinstance(child, Unknown) and child.perhaps):
+            yield name, child
+
+
 def _below(module: Module, path: str, above: tuple[int, ...]) -> Iterator[Key | Open]:
     prefix = f"{path}." if path else ""
     if id(module) in above:
@@ -74,7 +81,7 @@ def _below(module: Module, path: str, above: tuple[int, ...]) -> Iterator[Key | 
             yield Key(prefix + name, path, module, name, value)
     if has_extra_state(module):
         yield Key(f"{prefix}_extra_state", path, module, "_extra_state", None)
-    for name, child in module.modules.items():
+    for name, child in children(module):
         if isinstance(child, Unknown):
             yield Open(prefix + name, child)
         elif child is not None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from ckptnames.prediction.places import Place
 from ckptnames.prediction.recording import Found, Record
-from ckptnames.prediction.static.listing import MARK, Open, opening
+from ckptnames.prediction.static.listing import MARK, Open, children, opening
 from ckptnames.prediction.static.torch_nn.with_torch import WithTorch
 from ckptnames.prediction.static.values import Module, Tensor, Unknown, Value
 
@@ -97,7 +97,7 @@ class Shells:
             else:
                 found._buffers[name] = self._tensor(tensor)
         found._non_persistent_buffers_set = set(value.fleeting)
-        for name, child in value.modules.items():
+        for name, child in children(value):
             found._modules[name] = None if child is None else self.of(child)
         if opened is not None:
             self._mark(found, opened)

@@ -7,7 +7,7 @@ program makes beyond that is one of the classes here. Nothing here runs a line o
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,10 @@ class Unknown:
     plain: bool = False
     holder: Any = None
     """What it may be, or be a part of: whoever changes it may change that."""
+    instance: Any = None
+    """What it was found on, where it may be a method: calling it may change that."""
+    perhaps: bool = False
+    """True where it is not even known whether there is anything under its name."""
 
     def as_plain(self) -> Unknown:
         """The same, known to be no module."""
@@ -302,6 +306,10 @@ class Iterating:
     values: Iterator[Value]
     depth: int = 0
     """In how many branches that are perhaps not taken it was made: one further in must not take from it."""
+    frame: Frame | None = None
+    """The scope of the function of the program that yields the values, if there is one."""
+    why: Unknown | None = None
+    """Why it is not known what comes next, where it is not."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -309,7 +317,9 @@ class Context:
     """A context manager that does nothing to names: ``no_grad()``, or one made of a generator of the program."""
 
     value: Value = None
-    generator: Iterator[Value] | None = None
+    generator: Generator[Value, None, None] | None = None
+    frame: Frame | None = None
+    """The scope of the function that yields."""
     suppresses: tuple[Value, ...] = ()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from ckptnames.prediction.static.interpreter.attributes import delete_attribute
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.items import delete_item, set_item
 from ckptnames.prediction.static.interpreter.machine import Machine
+from ckptnames.prediction.static.interpreter.setting import delete_attribute
 from ckptnames.prediction.static.signals import Unsure
 from ckptnames.prediction.static.values import Unknown, Value
 

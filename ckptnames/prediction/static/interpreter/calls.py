@@ -13,6 +13,7 @@ from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.scopes import scope_of
 from ckptnames.prediction.static.interpreter.spoiling import given_away, spoil
 from ckptnames.prediction.static.signals import Break, Continue, Exhausted, Raised, Return, Stuck, TooDeep, Unsure
+from ckptnames.prediction.static.torch_nn.layers import names_device
 from ckptnames.prediction.static.values import (
     Class,
     ClassMethod,
@@ -37,6 +38,8 @@ from ckptnames.prediction.static.values import (
 
 def call(machine: Machine, function: Value, args: list[Value], kwargs: dict[str, Value]) -> Value:
     """Call anything."""
+    if names_device(kwargs.get("device")):
+        machine.doubts += 1
     if isinstance(function, Method):
         return call(machine, function.function, [function.instance, *args], kwargs)
     if isinstance(function, Function):
@@ -70,6 +73,8 @@ def call(machine: Machine, function: Value, args: list[Value], kwargs: dict[str,
     if isinstance(function, Token):
         return function
     if isinstance(function, Context) and args:
+        if function.generator is not None:
+            return machine.unknown("a context manager of a generator that decorates a function is not followed")
         return args[0]  # `@torch.no_grad()`
     if isinstance(function, Unknown):
         return call_unknown(machine, function, args, kwargs, function)
@@ -132,7 +137,7 @@ def call_unknown(machine: Machine, function: Value, args: list[Value], kwargs: d
     """Call something that is not known, or with arguments of which not even the number is known."""
     machine.doubts += 1
     values = [*args, *kwargs.values()]
-    given_away(machine, [*values, function] if isinstance(function, Unknown) else values, why)
+    given_away(machine, [*values, function, function.instance] if isinstance(function, Unknown) else values, why)
     if isinstance(function, Class):
         from ckptnames.prediction.static.interpreter.classes import made_open
 
@@ -160,7 +165,9 @@ def call_function(machine: Machine, function: Function, args: list[Value], kwarg
         from ckptnames.prediction.static.interpreter.generators import generate
 
         assert not isinstance(node, ast.Lambda)
-        return iterator(machine, generate(machine, node.body, frame))
+        found = iterator(machine, generate(machine, node.body, frame))
+        found.frame = frame
+        return found
     depth = len(machine.frames)
     machine.frames.append(frame)
     try:

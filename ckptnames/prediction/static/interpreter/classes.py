@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import collections.abc
+import numbers
 import types
 from collections.abc import Sequence
 
 from ckptnames.prediction.static.interpreter.frames import Frame
+from ckptnames.prediction.static.interpreter.functions import as_keywords
 from ckptnames.prediction.static.interpreter.machine import Machine
+from ckptnames.prediction.static.interpreter.setting import watch
 from ckptnames.prediction.static.signals import Unsure
+from ckptnames.prediction.static.sources.mangling import written
 from ckptnames.prediction.static.values import (
     Class,
+    Context,
     Function,
     Instance,
     Iterating,
@@ -22,6 +28,7 @@ from ckptnames.prediction.static.values import (
     Native,
     OfValue,
     Partial,
+    Property,
     Pure,
     Tensor,
     Token,
@@ -40,7 +47,7 @@ _FUNCTIONS: dict[type, type] = {
     Pure: types.BuiltinFunctionType,
     OfValue: types.BuiltinMethodType,
 }
-_METACLASSES = frozenset({"ABCMeta", "EnumMeta", "EnumType", "type"})
+_METACLASSES = frozenset({"ABCMeta", "EnumMeta", "EnumType"})
 
 
 def define(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
@@ -52,7 +59,10 @@ def define(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
     for each in node.bases:
         value = machine.eval(each, frame)
         bases += list(machine.iterate(value)) if isinstance(each, ast.Starred) else [value]
-    keywords = {k.arg: machine.eval(k.value, frame) for k in node.keywords if k.arg is not None}
+    keywords: dict[str, Value] = {}
+    for keyword in node.keywords:
+        value = machine.eval(keyword.value, frame)
+        keywords |= {keyword.arg: value} if keyword.arg is not None else as_keywords(machine, value)
     names = Names()
     inner = Frame(frame.namespace, names, frame, kind="class", line=node.lineno)
     inner.extra["annotations"] = {}
@@ -60,7 +70,7 @@ def define(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
         isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body
     )
     machine.execute(node.body, inner)
-    value = create(machine, node.name, bases, names, frame.namespace.name, keywords, inner)
+    value = create(machine, written(node), bases, names, frame.namespace.name, keywords, inner)
     inner.extra["class"] = value
     if isinstance(value, Class):
         value = _finished(machine, value, keywords, inner)
@@ -83,6 +93,7 @@ def create(
 ) -> Class:
     """Make a class of its name, its bases and what stands in its body."""
     cls = Class(name, names, module=module)
+    machine.classes.append(cls)
     kept: list[Class] = []
     for base in bases:
         if isinstance(base, type):
@@ -95,18 +106,26 @@ def create(
         elif not isinstance(base, Token):
             cls.unknown = cls.unknown or machine.unknown(f"a base class of '{name}' is not followed")
     metaclass = (keywords or {}).get("metaclass")
-    if metaclass is not None and getattr(metaclass, "name", getattr(metaclass, "__name__", "")) not in _METACLASSES:
+    if metaclass is not None and not _is_known_metaclass(metaclass):
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
     if "__metaclass__" in names:
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
     cls.bases = tuple(kept) or (machine.class_of(object),)
     cls.mro = _linear(machine, cls)
+    for each in names:
+        watch(machine, cls, each)
     if frame is not None:
         cls.known["annotations"] = frame.extra["annotations"]
         cls.known["frame"] = frame
     if any(base.known.get("by metaclass") for base in cls.mro[1:]):
         cls.unknown = cls.unknown or machine.unknown(f"the metaclass of '{name}' is not followed")
     return cls
+
+
+def _is_known_metaclass(value: Value) -> bool:
+    if isinstance(value, Native):
+        return value.name == "type"
+    return value is type or (isinstance(value, Token) and value.name.rpartition(".")[2] in _METACLASSES)
 
 
 def _linear(machine: Machine, cls: Class) -> tuple[Class, ...]:
@@ -221,35 +240,55 @@ def is_instance(machine: Machine, value: Value, kinds: Value) -> bool | Unknown:
 
 
 def _of_token(machine: Machine, value: Value, kind: Token) -> bool | Unknown:
-    if kind.name.rpartition(".")[2] == "Callable":
-        return isinstance(value, Function | Method | Native | Pure | Partial | Class | type)
-    found = _ABSTRACT.get(kind.name.rpartition(".")[2])
-    if found is None:
-        return machine.plain(f"whether something is of '{kind.name}' is not known")
-    if not isinstance(value, Instance) or value.payload is not None:
-        return isinstance(value.payload if isinstance(value, Instance) else value, found)
-    if value.cls.unknown is not None or any(value.cls.look_up(name) for name in ("__iter__", "__len__", "__getitem__")):
-        return machine.plain(f"whether a '{value.cls.name}' is of '{kind.name}' is not known")
-    return False
+    """Tell whether a value is of one of the abstract classes of ``collections.abc``, ``numbers`` and ``typing``."""
+    name = kind.name.rpartition(".")[2]
+    if name == "Callable" and isinstance(value, Function | Method | Native | Pure | Partial | Class | OfValue):
+        return True
+    abstract = _ABSTRACT.get(name)
+    unknown = machine.plain(f"whether something is of '{kind.name}' is not known")
+    if abstract is None or isinstance(value, Token | Context):
+        return unknown
+    if isinstance(value, Instance):
+        if value.payload is not None and isinstance(value.payload, abstract):
+            return True
+        if value.cls.unknown is not None or name == "Hashable":
+            return unknown
+        if name == "Callable":
+            return isinstance(value, Module) or value.cls.look_up("__call__") is not None
+        return unknown if any(value.cls.look_up(each) is not None for each in _MAKE_ABSTRACT) else False
+    if isinstance(value, _OWN) or machine.torch.is_array(value):
+        return False if name in _BY_NAME and not machine.torch.is_array(value) else unknown
+    return isinstance(value, abstract)
 
 
-_ABSTRACT: dict[str, tuple[type, ...]] = {
-    "Sequence": (list, tuple, str, range, bytes),
-    "MutableSequence": (list,),
-    "Iterable": (list, tuple, str, range, dict, set, frozenset, bytes),
-    "Mapping": (dict,),
-    "MutableMapping": (dict,),
-    "Sized": (list, tuple, str, range, dict, set, frozenset),
-    "Collection": (list, tuple, str, range, dict, set, frozenset),
-    "Container": (list, tuple, str, range, dict, set, frozenset),
-    "Number": (int, float, complex),
-    "Integral": (int,),
-    "Real": (int, float),
-    "Hashable": (int, float, str, tuple, frozenset),
-    "List": (list,),
-    "Tuple": (tuple,),
-    "Dict": (dict,),
-    "Set": (set,),
+_OWN = (Class, Function, Method, Native, Pure, OfValue, Partial, Property, Iterating, Namespace, KnownModule, Tensor)
+_MAKE_ABSTRACT = ("__iter__", "__next__", "__len__", "__getitem__", "__contains__", "__reversed__")
+_BY_NAME = frozenset(
+    [
+        "Sequence",
+        "MutableSequence",
+        "Mapping",
+        "MutableMapping",
+        "Set",
+        "Number",
+        "Integral",
+        "Real",
+        "List",
+        "Tuple",
+        "Dict",
+    ]
+)
+"""Those that nothing belongs to by the methods that it has."""
+_ABSTRACT: dict[str, type] = {
+    **{
+        name: getattr(collections.abc, name)
+        for name in collections.abc.__all__
+        if name not in ("ByteString", "Buffer", "Set")
+    },
+    **{name: getattr(numbers, name) for name in ("Number", "Integral", "Real", "Complex")},
+    "List": list,
+    "Tuple": tuple,
+    "Dict": dict,
 }
 
 

@@ -99,4 +99,4 @@ def _generator(machine: Machine, node: ast.GeneratorExp, frame: Frame) -> Value:
         for _ in rounds:
             yield machine.eval(node.elt, inner)
 
-    return Iterating(values())
+    return Iterating(values(), frame=inner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Generator
 
 from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.interpreter.classes import is_instance
@@ -67,23 +68,60 @@ def entered(machine: Machine, context: Value) -> Value:
     return machine.call(machine.get(context, "__enter__"))
 
 
+def may_keep(context: Value) -> bool:
+    """Tell whether a context manager may keep to itself what is raised inside it."""
+    if isinstance(context, Context):
+        return bool(context.suppresses) or _may_catch(context)
+    return True
+
+
+def _may_catch(context: Context) -> bool:
+    from ckptnames.prediction.static.interpreter.generators import may_catch
+
+    node = getattr(getattr(context.frame, "function", None), "node", None)
+    return isinstance(node, ast.FunctionDef) and may_catch(node.body)
+
+
 def left(machine: Machine, context: Value, raised: Raised | None) -> bool:
     """Leave a context manager; tells whether it keeps what was raised to itself."""
+    if isinstance(context, Unknown):
+        if raised is not None and not isinstance(raised.value, Unknown):
+            raise Stuck(context)
+        return raised is not None
     if isinstance(context, Context):
         if raised is not None and context.suppresses:
-            return is_instance(machine, raised.value, context.suppresses) is True
+            return isinstance(raised.value, Unknown) or _is_kept(machine, context, raised)
         if context.generator is not None:
-            if raised is not None:
-                raise Stuck(machine.unknown("an exception in a context manager that is a generator is not followed"))
-            next(context.generator, None)
-        return False
-    if isinstance(context, Unknown):
-        if raised is not None:
-            raise Stuck(context)
+            return _left_generator(context.generator, raised)
         return False
     value = raised.value if raised is not None else None
-    kind = type(value) if value is not None else None
+    kind = value if isinstance(value, Unknown) else type(value) if value is not None else None
     kept = machine.truth(machine.call(machine.get(context, "__exit__"), [kind, value, None]))
-    if raised is not None and isinstance(kept, Unknown):
+    if isinstance(kept, Unknown) and raised is not None and not isinstance(value, Unknown):
         raise Stuck(kept)
-    return kept is True
+    return kept is not False
+
+
+def _left_generator(generator: Generator[Value, None, None], raised: Raised | None) -> bool:
+    if raised is None:
+        next(generator, None)
+        return False
+    if isinstance(raised.value, Unknown):
+        raise Stuck(raised.value)
+    try:
+        generator.throw(raised)
+    except StopIteration:
+        return True
+    except Raised as again:
+        if again is raised:
+            return False
+        raise
+    return False
+
+
+def _is_kept(machine: Machine, context: Context, raised: Raised) -> bool:
+    """Tell whether ``suppress`` is for what was raised."""
+    found = is_instance(machine, raised.value, context.suppresses)
+    if isinstance(found, Unknown):
+        raise Stuck(found)
+    return found

@@ -25,6 +25,8 @@ class Frame:
     line: int = 1
     guarded: int = 0
     """How many ``try`` with handlers the line that runs stands in."""
+    doubts: int = 0
+    """What of a generator's own code may raise an exception that nobody here can know of."""
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -7,6 +7,7 @@ import ast
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Raised, Unsure
+from ckptnames.prediction.static.sources.mangling import written
 from ckptnames.prediction.static.values import ClassMethod, Function, Instance, Names, StaticMethod, Unknown, Value
 
 _Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -29,7 +30,7 @@ def define(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, frame
     from ckptnames.prediction.static.interpreter.assigning import name_scope
 
     decorators = [machine.eval(each, frame) for each in node.decorator_list]
-    value: Value = made(machine, node, node.name, frame)
+    value: Value = made(machine, node, written(node), frame)
     if frame.kind == "class" and node.name in _BY_NATURE and not decorators:
         value = _BY_NATURE[node.name](value)
     frame.line = node.lineno

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from ckptnames.prediction.static.budget import ROUNDS
 from ckptnames.prediction.static.interpreter.assigning import assign
@@ -11,34 +11,58 @@ from ckptnames.prediction.static.interpreter.branches import test
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.scopes import inside
-from ckptnames.prediction.static.signals import Break, Continue, Endless, Return, Stuck
+from ckptnames.prediction.static.interpreter.spoiling import spoil
+from ckptnames.prediction.static.signals import Break, Continue, Endless, Raised, Return, Stuck, Unsure
 from ckptnames.prediction.static.values import Unknown, Value
 
 
-def generate(machine: Machine, body: Sequence[ast.stmt], frame: Frame) -> Iterator[Value]:
+def generate(machine: Machine, body: Sequence[ast.stmt], frame: Frame) -> Generator[Value, None, None]:
     """Give what a function yields. A generator belongs to the frame of its function while it runs."""
     steps = _block(machine, body, frame)
+    thrown: Raised | None = None
     while True:
         machine.frames.append(frame)
         try:
-            value = next(steps)
+            value = next(steps) if thrown is None else steps.throw(thrown)
         except (StopIteration, Return):
             return
+        except (Stuck, Unsure) as stuck:
+            spoil(machine, list(frame.vars.values()), stuck.why)
+            raise
         finally:
             if machine.frames and machine.frames[-1] is frame:
                 machine.frames.pop()
-        yield value
+        thrown = None
+        try:
+            yield value
+        except Raised as raised:
+            thrown = raised
+
+
+def may_catch(body: Sequence[ast.stmt]) -> bool:
+    """Tell whether a generator may keep to itself what is raised where it yields."""
+    return any(
+        isinstance(node, ast.With | ast.AsyncWith) or (isinstance(node, ast.Try) and (node.handlers or _returns(node)))
+        for node in inside(body)
+        if isinstance(node, ast.stmt) and _yields(node)
+    )
+
+
+def _returns(node: ast.Try) -> bool:
+    return any(isinstance(each, ast.Return | ast.Break | ast.Continue) for each in inside(node.finalbody))
 
 
 def _yields(node: ast.AST) -> bool:
     return any(isinstance(each, ast.Yield | ast.YieldFrom) for each in inside([node]))
 
 
-def _block(machine: Machine, body: Sequence[ast.stmt], frame: Frame) -> Iterator[Value]:
+def _block(machine: Machine, body: Sequence[ast.stmt], frame: Frame) -> Generator[Value, None, None]:
     for statement in body:
         frame.line = statement.lineno
         if not _yields(statement):
+            doubts = machine.doubts
             machine.execute([statement], frame)
+            frame.doubts += machine.doubts - doubts
         else:
             machine.budget.spend(machine.place)
             yield from _statement(machine, statement, frame)
@@ -61,15 +85,41 @@ def _statement(machine: Machine, node: ast.stmt, frame: Frame) -> Iterator[Value
     ):
         yield from _loop(machine, node, frame)
     elif isinstance(node, ast.Try) and not any(map(_yields, (*node.handlers, *node.orelse, *node.finalbody))):
-        # What happens while nobody asks for the next value is not what this guards.
-        yield from _block(machine, node.body, frame)
-        machine.execute([*node.orelse, *node.finalbody], frame)
+        if not frame.extra.get("managed"):
+            raise Stuck(machine.unknown("a generator that guards its yields may end anywhere", node, frame))
+        yield from _guarded(machine, node, frame)
     else:
         raise Stuck(machine.unknown("a yield in the middle of an expression is not followed", node, frame))
 
 
+def _guarded(machine: Machine, node: ast.Try, frame: Frame) -> Iterator[Value]:
+    """Run a ``try`` around a yield of a context manager, which is always left."""
+    from ckptnames.prediction.static.interpreter.statements import handle
+
+    doubts = frame.doubts
+    try:
+        try:
+            frame.guarded += bool(node.handlers)
+            try:
+                yield from _block(machine, node.body, frame)
+            finally:
+                frame.guarded -= bool(node.handlers)
+            if node.handlers and frame.doubts != doubts:
+                raise Stuck(machine.unknown("whether an exception is raised here is not known", node, frame))
+        except Raised as raised:
+            handle(machine, node, raised, frame)
+        else:
+            machine.execute(node.orelse, frame)
+    except (Return, Break, Continue, Raised):
+        machine.execute(node.finalbody, frame)
+        raise
+    machine.execute(node.finalbody, frame)
+
+
 def _yielded(machine: Machine, node: ast.Yield | ast.YieldFrom, frame: Frame) -> Iterator[Value]:
+    doubts = machine.doubts
     value = machine.eval(node.value, frame) if node.value is not None else None
+    frame.doubts += machine.doubts - doubts
     if isinstance(node, ast.YieldFrom):
         yield from machine.iterate(value)
     else:

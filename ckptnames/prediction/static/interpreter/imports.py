@@ -218,7 +218,7 @@ def _run(machine: Machine, source: Source, name: str) -> Namespace:
     machine.frames.append(frame)
     namespace.running = True
     machine.importing += 1
-    machine.waiting.pop(name, None)
+    registries.runs(machine, name)
     try:
         machine.execute(body, frame)
     except Stuck as stuck:

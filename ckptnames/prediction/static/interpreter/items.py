@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ckptnames.prediction.static.interpreter.machine import Machine
-from ckptnames.prediction.static.signals import Raised, Unsure
+from ckptnames.prediction.static.signals import Raised, Stuck, Unsure
 from ckptnames.prediction.static.values import (
     Class,
     Instance,
     Iterating,
     Module,
+    Names,
     Native,
     Pure,
     Tensor,
@@ -47,13 +48,18 @@ class Defaulting(dict[Any, Any]):
 def iterate(machine: Machine, value: Value) -> Iterator[Value]:
     """Give the items of a value, one after the other. Raises ``Unsure``, ``Raised``."""
     if machine.registries:
-        from ckptnames.prediction.static.interpreter.registries import looked_into
+        from ckptnames.prediction.static.interpreter.registries import check_order, looked_into
 
         looked_into(machine, value)
+        if isinstance(value, list | dict):
+            check_order(machine, value)
     if isinstance(value, list | deque):
         return _of_list(machine, value)
     if isinstance(value, dict | set | frozenset | tuple):
         machine.check(value)
+        check_names(value)
+        if isinstance(value, set | frozenset) and not _has_order(value):
+            raise Unsure(machine.unknown("the order of a set is known when it runs"))
         return iter(list(value))
     if isinstance(value, _VIEWS):
         machine.check(value.mapping)
@@ -73,6 +79,27 @@ def iterate(machine: Machine, value: Value) -> Iterator[Value]:
     if machine.torch.is_array(value):
         return iter(list(value))
     raise machine.raised(TypeError, f"'{type(value).__name__}' object is not iterable")
+
+
+def _has_order(value: set[Value] | frozenset[Value]) -> bool:
+    """Tell whether a set gives its items in the same order in each run: that of texts and objects differs."""
+    return len(value) < 2 or all(isinstance(each, int | float) for each in value)
+
+
+def in_any_order(machine: Machine, value: Value) -> Iterator[Value]:
+    """Give the items of a value for whom their order does not matter. Raises as ``iterate`` does."""
+    if isinstance(value, set | frozenset):
+        machine.check(value)
+        return iter(list(value))
+    return iterate(machine, value)
+
+
+def check_names(value: Value) -> None:
+    """Raise ``Unsure`` where names are asked for of which one is only perhaps there."""
+    if isinstance(value, Names):
+        for each in value.values():
+            if isinstance(each, Unknown) and each.perhaps:
+                raise Unsure(each)
 
 
 def _of_list(machine: Machine, value: list[Value] | deque[Value]) -> Iterator[Value]:
@@ -96,8 +123,18 @@ def take(machine: Machine, value: Iterating) -> Value:
     """Take the next item of an iterator. Raises ``StopIteration``."""
     if machine.journal.depth > value.depth:
         raise machine.stuck("it is not known how far an iterator has got")
+    if value.why is not None:
+        raise Stuck(value.why)
     machine.budget.spend(machine.place)
     return next(value.values)
+
+
+def advance(machine: Machine, value: Iterating) -> Value:
+    """Take the next item of an iterator as ``next`` does."""
+    try:
+        return take(machine, value)
+    except StopIteration:
+        raise machine.raised(StopIteration, "") from None
 
 
 def iterator(machine: Machine, values: Iterator[Value]) -> Iterating:

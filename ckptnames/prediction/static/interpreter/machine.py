@@ -54,6 +54,10 @@ class Machine:
         """Statements that took more steps than there were."""
         self.spoiled: Unknown | None = None
         """Why nothing is certain any more, where something changed that all else goes by."""
+        self.classes: list[Class] = []
+        """The classes that the program has made."""
+        self.disordered: Place | None = None
+        """Where a module was run before others that Python would have run first."""
         self.notes: dict[str, None] = {}
         self.doubts = 0
         """Counts what may raise an exception that nobody here can know of."""
@@ -75,7 +79,11 @@ class Machine:
         handler = EXPRESSIONS.get(type(node))
         if handler is None:
             return self.unknown(f"{type(node).__name__} is not followed", node, frame)
-        return handler(self, node, frame)
+        value = handler(self, node, frame)
+        if isinstance(value, Unknown):
+            # What is done with it next may raise.
+            self.doubts += 1
+        return value
 
     def call(self, function: Value, args: Sequence[Value] = (), kwargs: Mapping[str, Value] | None = None) -> Value:
         """Call anything that can be called."""
@@ -105,7 +113,7 @@ class Machine:
 
     def set(self, value: Value, name: str, to: Value) -> None:
         """Set an attribute."""
-        from ckptnames.prediction.static.interpreter.attributes import set_attribute
+        from ckptnames.prediction.static.interpreter.setting import set_attribute
 
         set_attribute(self, value, name, to)
 
@@ -119,7 +127,10 @@ class Machine:
         """Tell whether a value counts as true."""
         from ckptnames.prediction.static.interpreter.operators import truth
 
-        return truth(self, value)
+        found = truth(self, value)
+        if isinstance(found, Unknown):
+            self.doubts += 1
+        return found
 
     def decided(self, value: Value) -> bool:
         """Tell whether a value counts as true. Raises ``Unsure`` where that is not known."""
@@ -151,6 +162,7 @@ class Machine:
 
     def unsure(self, collection: Any, why: Unknown) -> None:
         """Mark a list, dict or set: what it holds is not known any more; of what a module registers, open that."""
+        self.doubts += 1
         owner = getattr(collection, "owner", None)
         if owner is not None:
             self.open(owner, why, all_of_it=True)
@@ -160,13 +172,16 @@ class Machine:
     def is_unsure(self, collection: Any) -> Unknown | None:
         """Tell why the content of a collection is not known, where it is not."""
         found = self._unsure.get(id(collection))
-        return found[1] if found is not None else None
+        if found is None:
+            return None
+        self.doubts += 1
+        return found[1]
 
     def check(self, collection: Any) -> None:
         """Raise ``Unsure`` where the content of a collection is not known."""
-        found = self._unsure.get(id(collection))
-        if found is not None:
-            raise Unsure(found[1])
+        why = self.is_unsure(collection)
+        if why is not None:
+            raise Unsure(why)
 
     def touch(self, collection: Any) -> None:
         """Say that a collection is about to be changed."""
@@ -184,6 +199,12 @@ class Machine:
             for each in names:
                 self.touch(each)
                 each.clear()
+
+    def taint(self, cls: Class, why: Unknown) -> None:
+        """Note that a class, and with it those that derive from it, may not be what the program says."""
+        for each in self.classes:
+            if cls in each.mro:
+                each.unknown = each.unknown or why.within()
 
     # Where it is.
 

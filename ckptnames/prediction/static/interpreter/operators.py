@@ -22,7 +22,17 @@ from ckptnames.prediction.static.interpreter.items import (
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.registries import looked_into
 from ckptnames.prediction.static.signals import Raised, Unsure
-from ckptnames.prediction.static.values import Class, Instance, KnownModule, Module, Tensor, Token, Unknown, Value
+from ckptnames.prediction.static.values import (
+    Class,
+    Instance,
+    KnownModule,
+    Module,
+    Names,
+    Tensor,
+    Token,
+    Unknown,
+    Value,
+)
 
 _BINARY: dict[type[ast.operator], tuple[str, Any]] = {
     ast.Add: ("add", operator.add),
@@ -304,6 +314,8 @@ def contains(machine: Machine, collection: Value, item: Value) -> bool | Unknown
     why = machine.is_unsure(collection)
     if why is not None:
         return why.as_plain()
+    if isinstance(collection, Names) and isinstance(found := collection.get(item), Unknown) and found.perhaps:
+        return found.as_plain()
     if isinstance(collection, dict | set | frozenset | type({}.keys())):
         return hashable(machine, item) in collection
     if isinstance(collection, str | bytes | range):

@@ -11,8 +11,9 @@ from typing import Any
 
 from ckptnames.prediction.places import Place
 from ckptnames.prediction.static.interpreter.machine import Machine
+from ckptnames.prediction.static.signals import Unsure
 from ckptnames.prediction.static.sources.finder import Source
-from ckptnames.prediction.static.values import Value
+from ckptnames.prediction.static.values import Unknown, Value
 
 _REGISTERS = re.compile(rb"^@(?!torch\.|dataclass|dataclasses\.|functools\.|lru_cache|contextmanager)", re.MULTILINE)
 """A decorator at the start of a line: it may note somewhere what it decorates."""
@@ -42,5 +43,20 @@ def looked_into(machine: Machine, collection: Value) -> None:
     from ckptnames.prediction.static.interpreter.imports import module
 
     while machine.waiting:
-        name, place = machine.waiting.popitem()
+        name, place = next(iter(machine.waiting.items()))
+        del machine.waiting[name]
         module(machine, name, place)
+
+
+def runs(machine: Machine, name: str) -> None:
+    """Note that a module is run: one before which others wait fills registries in another order than in Python."""
+    first = next(iter(machine.waiting), name)
+    if first != name and machine.disordered is None:
+        machine.disordered = machine.place
+    machine.waiting.pop(name, None)
+
+
+def check_order(machine: Machine, collection: Value) -> None:
+    """Raise ``Unsure`` where it is not known in which order modules have filled a collection."""
+    if machine.disordered is not None and len(collection) > 1 and id(collection) in machine.registries:
+        raise Unsure(Unknown("in which order modules fill it is not followed", machine.disordered))

@@ -16,6 +16,7 @@ from ckptnames.prediction.static.interpreter.scopes import bound_by
 from ckptnames.prediction.static.signals import Stuck, Unsure
 from ckptnames.prediction.static.values import (
     Class,
+    Context,
     Function,
     Instance,
     Iterating,
@@ -36,6 +37,7 @@ def spoil_statement(machine: Machine, statement: ast.stmt, frame: Frame, why: Un
     """Take all that a statement could have changed for unknown."""
     from ckptnames.prediction.static.interpreter.assigning import assign
 
+    machine.doubts += 1
     # What stopped it may be known to be no module; what it would have set may be one.
     why = why.within()
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
@@ -133,6 +135,8 @@ def _reached(value: Value) -> list[Value]:
         return [value.value]
     if isinstance(value, Super):
         return [value.instance]
+    if isinstance(value, Iterating | Context):
+        return list(value.frame.vars.values()) if value.frame is not None else []
     return []
 
 
@@ -145,6 +149,13 @@ def _seen_by(function: Function) -> Iterator[Value]:
 
 def given_away(machine: Machine, values: Iterable[Value], why: Unknown) -> None:
     """Take for unknown what is handed to code that nothing is known of, and what such code was handed before."""
+    values = list(values)
+    for value in values:
+        for each in (
+            value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else [value]
+        ):
+            if isinstance(each, Class):
+                machine.taint(each, why)
     machine.given_away += [value for value in values if not _is_harmless(value)]
     if machine.given_away:
         spoil(machine, machine.given_away, why)
@@ -156,4 +167,6 @@ def _is_harmless(value: Value) -> bool:
         return value.frame.kind == "module"
     if isinstance(value, Unknown):
         return value.holder is None
-    return value is None or isinstance(value, str | int | float | Iterating | Class | Namespace | type)
+    if isinstance(value, Iterating):
+        return value.frame is None or value.frame.kind == "comprehension"
+    return value is None or isinstance(value, str | int | float | Class | Namespace | type)

@@ -11,7 +11,7 @@ from ckptnames.prediction.static.budget import ROUNDS
 from ckptnames.prediction.static.interpreter import classes, functions, imports
 from ckptnames.prediction.static.interpreter.assigning import assign, delete, name_scope
 from ckptnames.prediction.static.interpreter.branches import Outcome, leave, one_of, perhaps_often, test, tried
-from ckptnames.prediction.static.interpreter.exceptions import entered, is_caught, left, of_raise
+from ckptnames.prediction.static.interpreter.exceptions import entered, is_caught, left, may_keep, of_raise
 from ckptnames.prediction.static.interpreter.frames import Frame
 from ckptnames.prediction.static.interpreter.items import item_of, set_item
 from ckptnames.prediction.static.interpreter.machine import STATEMENTS, Execute, Machine
@@ -214,7 +214,11 @@ def _after_body(machine: Machine, node: ast.Try, body: Outcome, frame: Frame) ->
         else:
             leave(body)
         return
-    raised = body.value
+    handle(machine, node, body.value, frame)
+
+
+def handle(machine: Machine, node: ast.Try, raised: Raised, frame: Frame) -> None:
+    """Do what the handlers of a ``try`` do with what was raised in it."""
     for handler in node.handlers:
         if is_caught(machine, handler, raised, frame):
             _handle(machine, handler, raised, frame)
@@ -239,26 +243,47 @@ def _handle(machine: Machine, handler: ast.ExceptHandler, raised: Raised, frame:
 
 @statement(ast.With)
 def _with(machine: Machine, node: ast.With, frame: Frame) -> None:
-    contexts: list[Value] = []
-    try:
-        for item in node.items:
-            context = machine.eval(item.context_expr, frame)
-            value = entered(machine, context)
-            contexts.append(context)
-            if item.optional_vars is not None:
-                assign(machine, item.optional_vars, value, frame)
+    _within(machine, node, node.items, frame)
+
+
+def _within(machine: Machine, node: ast.With, items: list[ast.withitem], frame: Frame) -> None:
+    """Run the body of a ``with`` inside its managers: several are as many statements inside each other."""
+    if not items:
         machine.execute(node.body, frame)
-    except (Return, Break, Continue):
-        for context in reversed(contexts):
-            left(machine, context, None)
-        raise
-    except Raised as raised:
-        for context in reversed(contexts):
-            if left(machine, context, raised):
-                return
-        raise
-    for context in reversed(contexts):
-        left(machine, context, None)
+        return
+    context = machine.eval(items[0].context_expr, frame)
+    value = entered(machine, context)
+    if items[0].optional_vars is not None:
+        assign(machine, items[0].optional_vars, value, frame)
+    doubts = machine.doubts
+    guards = may_keep(context)
+    frame.guarded += guards
+    try:
+        body = tried(machine, lambda: _within(machine, node, items[1:], frame), for_certain=True)
+    finally:
+        frame.guarded -= guards
+    if not guards or machine.doubts == doubts:
+        _leave_with(machine, context, body)
+        return
+    # Something in it may as well have raised, and the manager may have kept that to itself.
+    why = machine.unknown("whether an exception is raised here is not known", node, frame)
+    ways = [lambda: _leave_with(machine, context, body), lambda: _left_early(machine, context, why)]
+    one_of(machine, ways, why)
+
+
+def _leave_with(machine: Machine, context: Value, body: Outcome) -> None:
+    machine.journal.redo(body.after)
+    raised = body.value if body.ends == "raises" else None
+    kept = left(machine, context, raised)
+    if raised is None:
+        leave(body)
+    elif not kept:
+        raise raised
+
+
+def _left_early(machine: Machine, context: Value, why: Unknown) -> None:
+    if not left(machine, context, Raised(why, machine.place)):
+        raise Raised(why, machine.place)
 
 
 @statement(ast.FunctionDef, ast.AsyncFunctionDef)

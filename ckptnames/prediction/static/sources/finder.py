@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from ckptnames.prediction.static.sources.mangling import has_private_names, mangle
+
 _BINARY = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 _DOES_MORE = re.compile(rb"^(?:[A-Za-z_][\w.]*\(|[A-Za-z_]\w*(?:\.\w+)+\s*=[^=]|setattr\()", re.MULTILINE)
 """A line of a module that may change something outside it: a call, or a value set on something that has attributes."""
@@ -41,7 +43,10 @@ class Source:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # invalid escapes of others
-                return ast.parse(self.text)
+                tree = ast.parse(self.text)
+            if has_private_names(self.text):
+                mangle(tree)
+            return tree
         except SyntaxError as error:
             self.error, self.error_line = f"{NOT_PYTHON}{error.msg}", error.lineno or 1
         except (ValueError, MemoryError, RecursionError) as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ckptnames.prediction.static.interpreter.attributes import MISSING, look_up
+from ckptnames.prediction.static.interpreter.branches import tried
 from ckptnames.prediction.static.interpreter.classes import class_of, create, is_instance, is_subclass
-from ckptnames.prediction.static.interpreter.items import iterator, take
+from ckptnames.prediction.static.interpreter.items import advance, check_names, in_any_order, iterator, take
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import compared, formatted, text_of
 from ckptnames.prediction.static.interpreter.registries import looked_into
@@ -92,6 +93,7 @@ def _len(machine: Machine, value: Value) -> Value:
     if isinstance(value, Class) and "members" in value.known:
         return len(value.known["members"])
     machine.check(value)
+    check_names(value)
     looked_into(machine, value)
     try:
         return len(value)
@@ -166,7 +168,9 @@ def _changed_somewhere(machine: Machine, value: Value, why: Unknown) -> None:
     if isinstance(value, Instance):
         machine.open(value, why, all_of_it=True)
     elif isinstance(value, Class):
-        value.unknown = value.unknown or why.within()
+        machine.taint(value, why)
+        if value.layer:
+            machine.spoiled = machine.spoiled or why
     else:
         raise Stuck(why.within())
 
@@ -184,7 +188,7 @@ def _setattr(machine: Machine, value: Value, name: Value, to: Value) -> Value:
 
 @builtin("delattr")
 def _delattr(machine: Machine, value: Value, name: Value) -> Value:
-    from ckptnames.prediction.static.interpreter.attributes import delete_attribute
+    from ckptnames.prediction.static.interpreter.setting import delete_attribute
 
     if isinstance(name, Unknown):
         _changed_somewhere(machine, value, name)
@@ -209,11 +213,9 @@ def _next(machine: Machine, value: Value, *default: Value) -> Value:
     if not isinstance(value, Iterating):
         raise machine.raised(TypeError, f"'{type(value).__name__}' object is not an iterator")
     try:
-        return take(machine, value)
+        return take(machine, value) if default else advance(machine, value)
     except StopIteration:
-        if default:
-            return default[0]
-        raise machine.raised(StopIteration, "") from None
+        return default[0]
 
 
 @builtin("range")
@@ -280,11 +282,13 @@ def in_order(machine: Machine, values: list[Value], key: Value, reverse: Value) 
 
 @builtin("sorted")
 def _sorted(machine: Machine, values: Value, *, key: Value = None, reverse: Value = False) -> Value:
-    return in_order(machine, list(machine.iterate(values)), key, reverse)
+    items = in_any_order(machine, values) if key is None else machine.iterate(values)
+    return in_order(machine, list(items), key, reverse)
 
 
 def _extreme(machine: Machine, args: tuple[Value, ...], key: Value, default: Value, largest: bool) -> Value:
-    values = list(machine.iterate(args[0])) if len(args) == 1 else list(args)
+    take_all = in_any_order if key is None else Machine.iterate
+    values = list(take_all(machine, args[0])) if len(args) == 1 else list(args)
     if not values:
         if default is MISSING:
             raise machine.raised(ValueError, "empty sequence")
@@ -327,31 +331,45 @@ def _sum(machine: Machine, values: Value, start: Value = 0) -> Value:
 
 @builtin("any")
 def _any(machine: Machine, values: Value) -> Value:
-    unknown: Unknown | None = None
-    for value in machine.iterate(values):
-        found = machine.truth(value)
-        if found is True:
-            return True
-        if isinstance(found, Unknown):
-            unknown = found.as_plain()
-    return unknown if unknown is not None else False
+    return _decided_by(machine, values, True)
 
 
 @builtin("all")
 def _all(machine: Machine, values: Value) -> Value:
-    unknown: Unknown | None = None
-    for value in machine.iterate(values):
+    return _decided_by(machine, values, False)
+
+
+def _decided_by(machine: Machine, values: Value, decides: bool) -> Value:
+    """Tell whether one of several values is true, or false; the first that is ends it."""
+    items = in_any_order(machine, values)
+    for value in items:
         found = machine.truth(value)
-        if found is False:
-            return False
         if isinstance(found, Unknown):
-            unknown = found.as_plain()
-    return unknown if unknown is not None else True
+            return _decided_behind(machine, values, items, decides, found.as_plain())
+        if found is decides:
+            return decides
+    return not decides
 
 
-@builtin("id", "hash")
-def _identity(machine: Machine, value: Value) -> Value:
-    return id(value) if not isinstance(value, Unknown) else value.as_plain()
+def _decided_behind(
+    machine: Machine, values: Value, items: Iterator[Value], decides: bool, unknown: Unknown
+) -> bool | Unknown:
+    """Go on behind a value that is not known: what comes after it is perhaps never asked for."""
+    rest = tried(machine, lambda: any(machine.truth(value) is decides for value in items), for_certain=True)
+    own = values.frame.vars if isinstance(values, Iterating) and values.frame is not None else None
+    if any(collection is not own for collection, *_ in rest.after.touched.values()):
+        raise Stuck(unknown)
+    return decides if rest.value is True else unknown
+
+
+@builtin("id")
+def _id(machine: Machine, value: Value) -> Value:
+    return machine.plain("what 'id' gives is known when it runs")
+
+
+@builtin("hash")
+def _hash(machine: Machine, value: Value) -> Value:
+    return hash(value) if type(value) is int else machine.doubt("what 'hash' gives is known when it runs", plain=True)
 
 
 @builtin("repr")

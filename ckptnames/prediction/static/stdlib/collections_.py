@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict, deque, namedtuple
 from collections.abc import Iterator
 
 from ckptnames.prediction.static.budget import check_length
-from ckptnames.prediction.static.interpreter.attributes import MISSING, get
+from ckptnames.prediction.static.interpreter.attributes import MISSING, look_up
 from ckptnames.prediction.static.interpreter.classes import PARTIAL
 from ckptnames.prediction.static.interpreter.items import Defaulting, hashable, is_concrete, item_of, iterator
 from ckptnames.prediction.static.interpreter.machine import Machine
@@ -171,11 +171,13 @@ def _partialmethod(machine: Machine, function: Value, *args: Value, **kwargs: Va
 @known("functools.wraps", "functools.update_wrapper")
 def _wraps(machine: Machine, wrapped: Value, *args: Value, **kwargs: Value) -> Value:
     def copied(machine: Machine, function: Value) -> Value:
-        if isinstance(function, Function) and isinstance(wrapped, Function):
-            function.attrs.update(wrapped.attrs)
+        if isinstance(function, Function):
+            if isinstance(wrapped, Function):
+                function.attrs.update(wrapped.attrs)
             function.attrs["__wrapped__"] = wrapped
-            function.attrs["__name__"] = get(machine, wrapped, "__name__")
-            function.attrs["__module__"] = get(machine, wrapped, "__module__")
+            for name in ("__name__", "__module__"):
+                if (found := look_up(machine, wrapped, name)) is not MISSING:
+                    function.attrs[name] = found
         return function
 
     if args and not isinstance(args[0], tuple | list):  # update_wrapper(wrapper, wrapped)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import types
 from collections import OrderedDict, deque
 from typing import Any
 
 from ckptnames.prediction.static.budget import check_length
 from ckptnames.prediction.static.interpreter.attributes import MISSING
 from ckptnames.prediction.static.interpreter.functions import as_keywords
-from ckptnames.prediction.static.interpreter.items import hashable, is_concrete, unknown_in
+from ckptnames.prediction.static.interpreter.items import hashable, in_any_order, is_concrete, unknown_in
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import text_of
 from ckptnames.prediction.static.interpreter.registries import made_empty
+from ckptnames.prediction.static.interpreter.spoiling import given_away
 from ckptnames.prediction.static.signals import Raised, Unsure
-from ckptnames.prediction.static.values import Instance, Tensor, Unknown, Value
+from ckptnames.prediction.static.values import Instance, Method, Tensor, Unknown, Value
 
 _COLLECTED: dict[type, Any] = {list: list, tuple: tuple, set: set, frozenset: frozenset, deque: deque}
 _MAPPINGS: dict[type, Any] = {dict: dict, OrderedDict: OrderedDict}
@@ -46,7 +48,11 @@ def construct(machine: Machine, kind: type, args: list[Value], kwargs: dict[str,
             return kind(*args, **kwargs)
         except TypeError as error:
             raise Raised(error, machine.place) from None
-    return machine.unknown(f"making a '{kind.__name__}' is not followed")
+    if kind is types.MethodType and len(args) == 2:
+        return Method(*args)
+    why = machine.unknown(f"making a '{kind.__name__}' is not followed")
+    given_away(machine, [*args, *kwargs.values()], why)
+    return why
 
 
 def _collected(machine: Machine, kind: type, args: list[Value]) -> Value:
@@ -55,8 +61,9 @@ def _collected(machine: Machine, kind: type, args: list[Value]) -> Value:
         return made_empty(machine, make())
     items: list[Value] = []
     try:
-        for item in machine.iterate(args[0]):
-            items.append(hashable(machine, item) if kind in (set, frozenset) else item)
+        any_order = kind in (set, frozenset)
+        for item in in_any_order(machine, args[0]) if any_order else machine.iterate(args[0]):
+            items.append(hashable(machine, item) if any_order else item)
             check_length(len(items), machine.place)
             machine.budget.left -= 1
             if machine.budget.left < 0:

@@ -45,7 +45,7 @@ def _field(
     kw_only: Value = False,
     **others: Value,
 ) -> Value:
-    return Field("", default, default_factory, bool(init), kw_only is True)
+    return Field("", default, default_factory, machine.decided(init), machine.decided(kw_only))
 
 
 @known("dataclasses.dataclass")
@@ -87,6 +87,7 @@ def _of_field(cls: Class, name: str, keyword_only: bool, only_for_init: bool) ->
     if isinstance(default, Field):
         default.name = name
         default.keyword_only = default.keyword_only or keyword_only
+        default.only_for_init = only_for_init
         if default.default is not MISSING:
             cls.names[name] = default.default
         else:
@@ -133,11 +134,16 @@ def _init(
 def _equal(machine: Machine, self: Instance, other: Value, fields: dict[str, Field]) -> Value:
     if not isinstance(other, Instance) or other.cls is not self.cls:
         return NotImplemented
-    for name in fields:
+    for name in _kept(fields):
         same = machine.truth(equal(machine, machine.get(self, name), machine.get(other, name)))
         if same is not True:
             return same.as_plain() if isinstance(same, Unknown) else False
     return True
+
+
+def _kept(fields: dict[str, Field]) -> dict[str, Field]:
+    """Leave out what is only handed to ``__post_init__``."""
+    return {name: each for name, each in fields.items() if not each.only_for_init}
 
 
 def _fields(machine: Machine, value: Value) -> dict[str, Field]:
@@ -161,7 +167,7 @@ def _list_fields(machine: Machine, value: Value) -> Value:
         names = Names(name=each.name, default=default, default_factory=factory, init=each.init)
         return Instance(builtin_class(object), names, None, machine.plain("the type of a field is not looked into"))
 
-    return tuple(described(each) for each in _fields(machine, value).values())
+    return tuple(described(each) for each in _kept(_fields(machine, value)).values())
 
 
 @known("dataclasses.is_dataclass")
@@ -176,7 +182,7 @@ def _is_dataclass(machine: Machine, value: Value) -> Value:
 def _asdict(machine: Machine, value: Value, **options: Value) -> Value:
     def converted(each: Value) -> Value:
         if isinstance(each, Instance) and _is_dataclass(machine, each):
-            return {name: converted(machine.get(each, name)) for name in _fields(machine, each)}
+            return {name: converted(machine.get(each, name)) for name in _kept(_fields(machine, each))}
         if isinstance(each, list | tuple) and type(each) in (list, tuple):
             machine.check(each)
             return type(each)(converted(item) for item in each)

@@ -8,10 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ckptnames.prediction.static.budget import LARGEST, check_length
-from ckptnames.prediction.static.interpreter.items import Defaulting, hashable, is_concrete, unknown_in
+from ckptnames.prediction.static.interpreter.items import (
+    Defaulting,
+    check_names,
+    hashable,
+    in_any_order,
+    is_concrete,
+    unknown_in,
+)
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.interpreter.operators import equal
-from ckptnames.prediction.static.interpreter.registries import looked_into
+from ckptnames.prediction.static.interpreter.registries import check_order, looked_into
 from ckptnames.prediction.static.signals import Raised, Unsure
 from ckptnames.prediction.static.stdlib.builtins import in_order
 from ckptnames.prediction.static.stdlib.constructors import _pairs, construct
@@ -65,8 +72,9 @@ def _of_type(machine: Machine, kind: type, name: str, args: list[Value], kwargs:
 
 
 def _of_object(machine: Machine, kind: type, name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
-    from ckptnames.prediction.static.interpreter.attributes import get, set_on_instance
+    from ckptnames.prediction.static.interpreter.attributes import get
     from ckptnames.prediction.static.interpreter.classes import bare
+    from ckptnames.prediction.static.interpreter.setting import set_on_instance
 
     if name == "__new__":
         return bare(machine, args[0], args[1:], kwargs)
@@ -122,7 +130,10 @@ def _of_list(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         return None
     if name in ("index", "remove", "count"):
         return _searched(machine, value, name, args[0])
-    return machine.unknown(f"'list.{name}' is not followed")
+    why = machine.unknown(f"'list.{name}' is not followed")
+    if name not in _READS_LIST:
+        machine.unsure(value, why)
+    return why
 
 
 def _searched(machine: Machine, value: Any, name: str, item: Value) -> Value:
@@ -159,8 +170,12 @@ def _of_dict(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         hashable(machine, args[0])
     if why is not None:
         return why if name not in ("update", "clear") else None
+    if name not in ("get", "__contains__", "__getitem__", "__setitem__", "setdefault", "update", "pop", "clear"):
+        check_names(value)
     if name in _READS_DICT and not (args and args[0] in value):
         looked_into(machine, value)
+    if name in ("items", "keys", "values", "copy", "popitem"):
+        check_order(machine, value)
     if name not in _READS_DICT:
         machine.touch(value)
     if name == "update":
@@ -180,7 +195,9 @@ def _of_dict(machine: Machine, value: Any, name: str, args: list[Value], kwargs:
         if kwargs:
             args = [*args, *kwargs.values()]
         return _plainly(machine, value, name, args)
-    return machine.unknown(f"'dict.{name}' is not followed")
+    why = machine.unknown(f"'dict.{name}' is not followed")
+    machine.unsure(value, why)
+    return why
 
 
 def _of_set(machine: Machine, value: Any, name: str, args: list[Value]) -> Value:
@@ -194,7 +211,7 @@ def _of_set(machine: Machine, value: Any, name: str, args: list[Value]) -> Value
         if name in ("add", "discard", "remove"):
             args = [hashable(machine, args[0])]
         elif args:
-            args = [{hashable(machine, item) for item in machine.iterate(each)} for each in args]
+            args = [{hashable(machine, item) for item in in_any_order(machine, each)} for each in args]
     except Unsure as unsure:
         if changes:
             machine.unsure(value, unsure.why)
@@ -203,7 +220,8 @@ def _of_set(machine: Machine, value: Any, name: str, args: list[Value]) -> Value
         machine.unsure(value, why := machine.plain("which item of a set comes first is not known"))
         return why.within(value)
     if name.startswith("__"):
-        return machine.unknown(f"'set.{name}' is not followed")
+        machine.unsure(value, why := machine.unknown(f"'set.{name}' is not followed"))
+        return why
     return _plainly(machine, value, name, args)
 
 

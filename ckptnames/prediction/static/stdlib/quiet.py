@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from ckptnames.prediction.static.interpreter.imports import module
+from ckptnames.prediction.static.interpreter.imports import known_name, module
 from ckptnames.prediction.static.interpreter.items import is_concrete
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Raised
@@ -130,12 +130,25 @@ put("sys.version", sys.version)
 put("sys.platform", sys.platform)
 put("sys.maxsize", sys.maxsize)
 put("sys.argv", [""])
+
+
+class _Environment(dict[str, str]):
+    """The environment, as it is when a program is followed."""
+
+    def copy(self) -> dict[str, str]:
+        return dict(os.environ)
+
+
 put("sys.path", [])
 put("sys.stdout", Instance(_QUIET))
 put("sys.stderr", Instance(_QUIET))
-put("os.environ", dict(os.environ))
+put("os.environ", _Environment(os.environ))
 put("os.sep", "/")
-put("os.getenv", Native("os.getenv", lambda machine, name, default=None: os.environ.get(name, default)))
+
+
+@known("os.getenv")
+def _getenv(machine: Machine, name: Value, default: Value = None) -> Value:
+    return machine.call(machine.get(known_name(machine, "os.environ"), "get"), [name, default])
 
 
 @known("sys.exit")
@@ -251,7 +264,9 @@ def _contextmanager(machine: Machine, function: Value) -> Value:
         made = machine.call(function, args, kwargs)
         if not isinstance(made, Iterating):
             return machine.unknown("a context manager is not followed")
-        return Context(generator=made.values)
+        if made.frame is not None:
+            made.frame.extra["managed"] = True
+        return Context(generator=made.values, frame=made.frame)  # type: ignore[arg-type]
 
     return Native(getattr(function, "name", "contextmanager"), code, binds=True)
 

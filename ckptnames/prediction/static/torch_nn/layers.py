@@ -95,3 +95,8 @@ def probes(
     known = {name: value for name, value in given.items() if name not in FREE or name not in unknown}
     for size in (_FIRST, _SECOND):
         yield [], {name: size if isinstance(value, Unknown) else value for name, value in known.items()}
+
+
+def names_device(value: Value) -> bool:
+    """Tell whether a text names a device that may be lacking: what is put there may raise."""
+    return isinstance(value, str) and value.partition(":")[0] not in ("cpu", "meta")

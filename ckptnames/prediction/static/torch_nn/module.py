@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ckptnames.prediction.static.interpreter.attributes import MISSING
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.values import (
     MODULE,
-    Class,
     Function,
     Instance,
     Method,
@@ -45,10 +45,10 @@ def set_on_module(machine: Machine, module: Module, name: str, value: Value) -> 
     if isinstance(value, Tensor) and value.is_parameter:
         _require_ready(machine, module, "parameters")
         _take_off(machine, module, name, module.attrs, module.buffers, module.modules)
-        _put(machine, module, module.params, name, value)
+        _register_by_method(machine, module, name, value)
         return True
     if name in module.params:
-        _put(machine, module, module.params, name, _none(machine, module, name, value))
+        _register_by_method(machine, module, name, _none(machine, module, name, value))
         return True
     if isinstance(value, Module):
         _require_ready(machine, module, "modules")
@@ -71,6 +71,15 @@ def set_on_module(machine: Machine, module: Module, name: str, value: Value) -> 
     return False
 
 
+def _register_by_method(machine: Machine, module: Module, name: str, value: Value) -> None:
+    """Register a parameter by ``register_parameter``, as torch does: the program may have one of its own."""
+    found = module.cls.look_up("register_parameter")
+    if found is not None and not found[0].layer:
+        machine.call(machine.get(module, "register_parameter"), [name, value])
+    else:
+        _put(machine, module, module.params, name, value)
+
+
 def _none(machine: Machine, module: Module, name: str, value: Value) -> Value:
     if value is None or isinstance(value, Unknown):
         return value
@@ -87,7 +96,9 @@ def _take_off(machine: Machine, module: Module, name: str, *held: dict[str, Valu
         if name in names:
             machine.touch(names)
             del names[name]
-    module.fleeting.pop(name, None)
+    if name in module.fleeting:
+        machine.touch(module.fleeting)
+        del module.fleeting[name]
 
 
 def _put(machine: Machine, module: Module, names: dict[str, Value], name: str, value: Value) -> None:
@@ -119,8 +130,21 @@ def _init(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Valu
             machine.touch(names)
             names.clear()
         self.ready = True
+        machine.touch(self.attrs)
         self.attrs.setdefault("training", True)
+        _init_what_follows(machine, self, args, kwargs)
     return None
+
+
+def _init_what_follows(machine: Machine, self: Module, args: tuple[Value, ...], kwargs: dict[str, Value]) -> None:
+    """Go on with the ``__init__`` of the classes behind ``Module``, where a class asks for that."""
+    asked = machine.truth(machine.find(self, "call_super_init", False))
+    if isinstance(asked, Unknown):
+        machine.open(self, asked, all_of_it=True)
+    elif asked:
+        found = self.cls.look_up("__init__", after=next(cls for cls in self.cls.mro if cls.layer == MODULE))
+        if found is not None and found[0].builtin is None:
+            machine.call(Method(found[1], self), args, kwargs)
 
 
 @method("register_parameter")
@@ -161,7 +185,12 @@ def _is_computed(value: Unknown) -> bool:
     return False
 
 
-@method("add_module", "register_module")
+@method("register_module")
+def _register_module(machine: Machine, self: Module, name: Value, module: Value) -> Value:
+    return machine.call(machine.get(self, "add_module"), [name, module])
+
+
+@method("add_module")
 def _add_module(machine: Machine, self: Module, name: Value, module: Value) -> Value:
     if _check_name(machine, self, name, "module"):
         if name in self.attrs or name in self.params or name in self.buffers:
@@ -174,7 +203,7 @@ def _add_module(machine: Machine, self: Module, name: Value, module: Value) -> V
 
 @method("__setattr__")
 def _setattr(machine: Machine, self: Module, name: Value, value: Value) -> Value:
-    from ckptnames.prediction.static.interpreter.attributes import set_on_instance
+    from ckptnames.prediction.static.interpreter.setting import set_on_instance
 
     if isinstance(name, Unknown):
         machine.open(self, name, all_of_it=True)
@@ -198,19 +227,18 @@ def _getattr(machine: Machine, self: Module, name: Value) -> Value:
     if self.opened is not None:
         return self.opened
     # What torch defines, and no table has.
-    found = machine.torch.class_attribute(machine, (self.cls.layers or [_module_class(self.cls)])[0], name)
-    if found is None:
+    found = machine.torch.class_attribute(machine, next(base for base in self.cls.mro if base.layer), name)
+    if found is MISSING:
         raise machine.raised(AttributeError, f"'{self.cls.name}' object has no attribute '{name}'")
     return Method(found, self) if isinstance(found, Native) and found.binds else found
-
-
-def _module_class(cls: Class) -> Class:
-    return next(base for base in cls.mro if base.layer == MODULE)
 
 
 @method("__call__")
 def _call(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
     """Run a module on tensors: some models find out sizes that way."""
+    own = self.attrs.get("forward")
+    if own is not None:
+        return machine.call(own, args, kwargs)
     found = self.cls.look_up("forward")
     if found is not None and isinstance(found[1], Function):
         return machine.call(Method(found[1], self), args, kwargs)
@@ -227,7 +255,7 @@ METHODS["forward"] = Native(
 
 
 def named_modules(module: Module, prefix: str = "", met: set[int] | None = None) -> Iterator[tuple[str, Module]]:
-    """Visit a module and those below it, each once."""
+    """Visit a module and those below it as they are now, each once."""
     met = set() if met is None else met
     if id(module) in met:
         return
@@ -239,7 +267,10 @@ def named_modules(module: Module, prefix: str = "", met: set[int] | None = None)
 
 
 def saying(module: Module) -> str:
-    """Name the code of a class of the program that has a say in what its state dict holds, if there is any."""
+    """Name the code of the program that has a say in what the state dict of a module holds, if there is any."""
+    for name in ("state_dict", "_save_to_state_dict"):
+        if name in module.attrs:
+            return f"{module.cls.name}.{name}"
     for cls in module.cls.mro:
         if not cls.layer and cls.builtin is None:
             for name in ("state_dict", "_save_to_state_dict"):

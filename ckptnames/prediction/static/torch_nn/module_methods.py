@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator
+
 from ckptnames.prediction.static.interpreter.items import iterator
 from ckptnames.prediction.static.interpreter.machine import Machine
 from ckptnames.prediction.static.signals import Stuck
-from ckptnames.prediction.static.torch_nn.module import METHODS, method, named_modules
+from ckptnames.prediction.static.torch_nn.layers import names_device
+from ckptnames.prediction.static.torch_nn.module import METHODS, has_extra_state, method, named_modules, saying
 from ckptnames.prediction.static.values import (
     Module,
     Native,
@@ -19,99 +23,157 @@ from ckptnames.prediction.static.values import (
 def require_known(machine: Machine, module: Module) -> None:
     """Raise ``Stuck`` where what is below a module is not known: whatever goes through it may miss something."""
     for _, each in named_modules(module):
-        why = each.extra or next((child for child in each.modules.values() if isinstance(child, Unknown)), None)
-        if why is not None:
-            raise Stuck(why)
+        _require_children(each)
 
 
-def _pairs(machine: Machine, module: Module) -> list[tuple[str, Module]]:
+def _require_children(module: Module) -> None:
+    why = module.extra or next((child for child in module.modules.values() if isinstance(child, Unknown)), None)
+    if why is not None:
+        raise Stuck(why)
+
+
+def _items(machine: Machine, names: dict[str, Value]) -> Iterator[tuple[str, Value]]:
+    """Go through names while the program runs on: what it puts in their places meanwhile is met, as in Python."""
+    size = len(names)
+    for name in list(names):
+        if len(names) != size or name not in names:
+            raise machine.raised(RuntimeError, "dictionary changed size during iteration")
+        yield name, names[name]
+    if len(names) != size:
+        raise machine.raised(RuntimeError, "dictionary changed size during iteration")
+
+
+def _walked(machine: Machine, module: Module, prefix: str, met: set[int] | None) -> Iterator[tuple[str, Module]]:
+    """Visit a module and those below it, one after the other, while the program runs on; ``met``: each once."""
+    if met is not None:
+        if id(module) in met:
+            return
+        met.add(id(module))
+    yield prefix, module
+    _require_children(module)
+    for name, child in _items(machine, module.modules):
+        if child is not None:
+            yield from _walked(machine, child, f"{prefix}.{name}" if prefix else name, met)
+
+
+def _modules_of(
+    machine: Machine, module: Module, prefix: Value = "", duplicates: bool = False
+) -> Iterator[tuple[str, Module]]:
     require_known(machine, module)
-    return list(named_modules(module))
+    if not isinstance(prefix, str):
+        raise Stuck(prefix if isinstance(prefix, Unknown) else machine.unknown("a prefix is not followed"))
+    return _walked(machine, module, prefix, None if duplicates else set())
 
 
 @method("named_modules")
 def _named_modules(
-    machine: Machine, self: Module, memo: Value = None, prefix: str = "", remove_duplicate: Value = True
+    machine: Machine, self: Module, memo: Value = None, prefix: Value = "", remove_duplicate: Value = True
 ) -> Value:
-    require_known(machine, self)
-    return iterator(machine, iter(list(named_modules(self, prefix))))
+    if memo is not None:
+        raise machine.stuck("modules that were met before are not followed")
+    return iterator(machine, _modules_of(machine, self, prefix, not machine.decided(remove_duplicate)))
 
 
 @method("modules")
 def _modules(machine: Machine, self: Module) -> Value:
-    return iterator(machine, iter([module for _, module in _pairs(machine, self)]))
+    return iterator(machine, (module for _, module in _modules_of(machine, self)))
+
+
+def _own_children(machine: Machine, self: Module) -> Iterator[tuple[str, Module]]:
+    met = set[int]()
+    for name, child in _items(machine, self.modules):
+        if child is not None and id(child) not in met:
+            met.add(id(child))
+            yield name, child
+
+
+def _unknown_child(self: Module) -> Unknown | None:
+    """Give why it is not known how many children there are, as parts of the module."""
+    if self.extra is not None:
+        raise Stuck(self.extra)
+    why = next((child for child in self.modules.values() if isinstance(child, Unknown)), None)
+    return None if why is None else why.within(self)
 
 
 @method("named_children")
 def _named_children(machine: Machine, self: Module) -> Value:
-    _require_children(machine, self)
-    return iterator(machine, iter([(name, child) for name, child in self.modules.items() if child is not None]))
+    return _unknown_child(self) or iterator(machine, _own_children(machine, self))
 
 
 @method("children")
 def _children(machine: Machine, self: Module) -> Value:
-    _require_children(machine, self)
-    return iterator(machine, iter([child for child in self.modules.values() if child is not None]))
+    return _unknown_child(self) or iterator(machine, (child for _, child in _own_children(machine, self)))
 
 
-def _require_children(machine: Machine, self: Module) -> None:
-    if self.extra is not None:
-        raise Stuck(self.extra)
+def _tensors(
+    machine: Machine, module: Module, kind: str, recurse: Value = True, prefix: Value = "", duplicates: bool = False
+) -> Iterator[tuple[str, Tensor]]:
+    """Go through the tensors of one kind, while the program runs on."""
+    if machine.decided(recurse):
+        paths = _modules_of(machine, module, prefix, duplicates)
+    else:
+        if module.extra is not None:
+            raise Stuck(module.extra)
+        paths = iter([(prefix, module)])
+    return _tensors_in(machine, paths, kind, duplicates)
 
 
-def _tensors(machine: Machine, module: Module, kind: str, recurse: bool) -> list[tuple[str, Tensor]]:
-    found: dict[int, tuple[str, Tensor]] = {}
-    for path, each in _pairs(machine, module) if recurse else [("", module)]:
-        for name, tensor in getattr(each, kind).items():
+def _tensors_in(
+    machine: Machine, paths: Iterator[tuple[str, Module]], kind: str, duplicates: bool
+) -> Iterator[tuple[str, Tensor]]:
+    met = set[int]()
+    for path, each in paths:
+        # What is registered and not known stands among the modules.
+        _require_children(each)
+        for name, tensor in _items(machine, getattr(each, kind)):
             if isinstance(tensor, Unknown):
                 raise Stuck(tensor)
-            if tensor is not None:
-                found.setdefault(id(tensor), (f"{path}.{name}" if path else name, tensor))
-    return list(found.values())
+            if tensor is not None and (duplicates or id(tensor) not in met):
+                met.add(id(tensor))
+                yield f"{path}.{name}" if path else name, tensor
 
 
-@method("named_parameters")
-def _named_parameters(
-    machine: Machine, self: Module, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-) -> Value:
-    found = _tensors(machine, self, "params", recurse)
-    return iterator(machine, iter([(f"{prefix}.{n}" if prefix else n, t) for n, t in found]))
+def _tensors_by_name(name: str, kind: str) -> None:
+    @method(f"named_{name}")
+    def named(
+        machine: Machine,
+        self: Module,
+        prefix: Value = "",
+        recurse: Value = True,
+        remove_duplicate: Value = True,
+    ) -> Value:
+        duplicates = not machine.decided(remove_duplicate)
+        return iterator(machine, _tensors(machine, self, kind, recurse, prefix, duplicates))
+
+    @method(name)
+    def bare(machine: Machine, self: Module, recurse: Value = True) -> Value:
+        return iterator(machine, (tensor for _, tensor in _tensors(machine, self, kind, recurse)))
 
 
-@method("parameters")
-def _parameters(machine: Machine, self: Module, recurse: bool = True) -> Value:
-    return iterator(machine, iter([tensor for _, tensor in _tensors(machine, self, "params", recurse)]))
-
-
-@method("named_buffers")
-def _named_buffers(
-    machine: Machine, self: Module, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-) -> Value:
-    return iterator(machine, iter(_tensors(machine, self, "buffers", recurse)))
-
-
-@method("buffers")
-def _buffers(machine: Machine, self: Module, recurse: bool = True) -> Value:
-    return iterator(machine, iter([tensor for _, tensor in _tensors(machine, self, "buffers", recurse)]))
+_tensors_by_name("parameters", "params")
+_tensors_by_name("buffers", "buffers")
 
 
 @method("apply")
 def _apply(machine: Machine, self: Module, fn: Value) -> Value:
     """Call a function with every module below this one, and then with this one."""
-    if self.extra is not None:
-        raise Stuck(self.extra)
-    for child in list(self.modules.values()):
-        if isinstance(child, Unknown):
-            raise Stuck(child)
-        if child is not None:
-            machine.call(machine.get(child, "apply"), [fn])
+    _require_children(self)
+    for _, child in _own_children(machine, self):
+        machine.call(machine.get(child, "apply"), [fn])
     machine.call(fn, [self])
     return self
 
 
-@method("train", "eval", "requires_grad_", "cuda", "cpu", "xpu", "share_memory", "zero_grad", "compile", "to_empty")
+@method("train", "eval", "requires_grad_", "cpu", "share_memory", "zero_grad", "compile")
 def _self(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
     """Names, shapes and dtypes stay as they are."""
+    return self
+
+
+@method("cuda", "xpu", "to_empty")
+def _moved(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
+    """Go to a device that this machine may lack."""
+    machine.doubts += 1
     return self
 
 
@@ -120,6 +182,8 @@ def _to(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
     for value in (*args, *kwargs.values()):
         if isinstance(value, Unknown) and not value.plain:
             machine.open(self, value, all_of_it=True)
+        elif isinstance(value, str):
+            machine.doubts += names_device(value)
         elif _is_dtype(value):
             _convert(machine, self, value)
         elif isinstance(value, Tensor):
@@ -137,12 +201,12 @@ def _perhaps_converted(machine: Machine, module: Module, why: Unknown) -> None:
     """A device, most often; where it could be a dtype, the dtypes are not known any more."""
     if "device" in why.reason or "GPU" in why.reason:
         return
-    for _, tensor in [*_tensors(machine, module, "params", True), *_tensors(machine, module, "buffers", True)]:
+    for _, tensor in [*_tensors(machine, module, "params"), *_tensors(machine, module, "buffers")]:
         tensor.dtype = why
 
 
 def _convert(machine: Machine, module: Module, dtype: Value) -> None:
-    for _, tensor in [*_tensors(machine, module, "params", True), *_tensors(machine, module, "buffers", True)]:
+    for _, tensor in [*_tensors(machine, module, "params"), *_tensors(machine, module, "buffers")]:
         machine.torch.converted(machine, tensor, dtype)
 
 
@@ -196,12 +260,25 @@ def _set_submodule(machine: Machine, self: Module, target: Value, module: Value,
 
 @method("state_dict")
 def _state_dict(machine: Machine, self: Module, *args: Value, **kwargs: Value) -> Value:
-    found = {}
-    for path, each in _pairs(machine, self):
+    modules = list(_modules_of(machine, self, duplicates=True))
+    prefix = kwargs.pop("prefix", "")
+    if (
+        args
+        or kwargs
+        or not isinstance(prefix, str)
+        or any(saying(each) or has_extra_state(each) for _, each in modules)
+    ):
+        return machine.unknown("what a state dict of that kind holds is not followed").within(self)
+    found = OrderedDict()
+    for path, each in modules:
         for held in (each.params, each.buffers):
             for name, tensor in held.items():
+                if isinstance(tensor, Unknown):
+                    raise Stuck(tensor)
                 if tensor is not None and name not in each.fleeting:
-                    found[f"{path}.{name}" if path else name] = tensor
+                    found[prefix + (f"{path}.{name}" if path else name)] = machine.torch.attribute(
+                        machine, tensor, "data"
+                    )
     return found
 
 

@@ -65,7 +65,7 @@ class RealLayers(RealTensors):
 
     def _methods(self, real: type[nn.Module], full: str) -> dict[str, Value]:
         if full == MODULE:
-            return module.METHODS
+            return Names(module.METHODS)
         for base in real.__mro__:
             known = containers.CONTAINERS.get(
                 f"torch.nn.{base.__name__}" if base.__module__.startswith("torch.nn") else ""
@@ -78,9 +78,9 @@ class RealLayers(RealTensors):
     def class_attribute(self, machine: Machine, cls: Class, name: str) -> Value:
         """Give an attribute of a class of torch that no table has."""
         real = next((r for r, c in self._classes.items() if c is cls), None)
-        found = getattr(real, name, MISSING) if real is not None else MISSING
-        if found is MISSING:
-            return None
+        if real is None or not any(name in vars(base) for base in real.__mro__):
+            return MISSING
+        found = getattr(real, name)
         if callable(found):
             if name in QUIET:
                 return Native(name, lambda m, *a, **k: None, binds=True)

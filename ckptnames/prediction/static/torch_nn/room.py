@@ -24,7 +24,7 @@ class Torch(Protocol):
         """Tell whether a name is certainly not there, and not merely unknown."""
 
     def class_attribute(self, machine: Machine, cls: Class, name: str) -> Value:
-        """Give an attribute of a class of torch that no table has."""
+        """Give an attribute of a class of torch that no table has, or ``MISSING``."""
 
     def build(self, machine: Machine, cls: Class, args: list[Value], kwargs: dict[str, Value]) -> Module:
         """Build a layer."""

@@ -39,7 +39,7 @@ class WithTorch(RealLayers):
 
     def is_absent(self, full: str) -> bool:
         """Tell whether a name is certainly not there, and not merely unknown."""
-        if not full.startswith("torch."):
+        if not full.startswith("torch.") or full.endswith("__"):
             return False
         if self._real(full) is not MISSING:
             return False

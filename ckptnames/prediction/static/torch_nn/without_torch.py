@@ -95,7 +95,7 @@ class WithoutTorch(ShapesOnly):
 
     def _methods(self, full: str) -> dict[str, Value]:
         if full == MODULE:
-            return module.METHODS
+            return Names(module.METHODS)
         if full in containers.CONTAINERS:
             return Names(containers.CONTAINERS[full])
         init = Native(full, lambda m, made, *args, **kwargs: self._init(m, full, made, args, kwargs), binds=True)
