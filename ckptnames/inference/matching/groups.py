@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from math import prod
 from operator import attrgetter
 from typing import NamedTuple
@@ -13,6 +15,8 @@ from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
 
 _VARIED = 3
 """So many shapes in a row are hardly found elsewhere."""
+
+_MARKS = re.compile(r"([^#]*)(#?)")
 
 Form = Callable[[Unit], Shapes]
 exact: Form = attrgetter("shapes")
@@ -58,7 +62,24 @@ def group_of(column: Column, is_inside: bool) -> Group | None:
         len(node.units) != 1 or node.unit is None for node in column.nodes
     ):
         return None
-    return Group(column.name, tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists), is_inside)
+    units = tuple(tuple(node.units[0] for node in nodes) for nodes in column.lists)
+    return Group(_with_numbers(column), units, is_inside)
+
+
+def _with_numbers(column: Column) -> str:
+    """Write the numbers that belong to a word, and are the same in all members, back into the name of a column.
+
+    `norm1` of all blocks is not what `norm2` of all blocks is.
+    """
+    n_slots = column.name.count("#")
+    numbers = [set(values) for values in zip(*(node.slots[-n_slots:] for node in column.nodes), strict=True)]
+    at = count()
+
+    def written(mark: re.Match[str]) -> str:
+        values = numbers[next(at)]
+        return str(min(values)) if mark[1][-1:].isalpha() and len(values) == 1 else "#"
+
+    return "".join(f"{mark[1]}{written(mark)}" if mark[2] else mark[1] for mark in _MARKS.finditer(column.name))
 
 
 def is_varied(group: Group) -> bool:
