@@ -20,6 +20,7 @@ from ckptnames.inference.naming.places import (
     scale_places,
 )
 from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, meaning, telling_likeness, told_apart
+from ckptnames.keys import is_index
 
 MARGIN = 0.35
 """By so much a pair has to be more alike than its rivals."""
@@ -228,6 +229,9 @@ class _Search:
         for source, target in rated:
             if source == target and source in self.shifted:
                 rated[source, target] = self.evidence.known(source, target, ())
+            elif any(name in self.shifted and not is_index(name.rpartition(".")[2]) for name in (source, target)):
+                # A number that belongs to a word shifts less than an index: it may be what has its name all the same.
+                rated[source, target] = min(rated[source, target], 0.0)
             rated[source, target] += _SUPPORT * self.evidence.support(source, target)
             place, other = self.places[0].get(source), self.places[1].get(target)
             if place and other and place != other:

@@ -10,6 +10,7 @@ from ckptnames.keys import is_index, segments
 
 _QUERIES = frozenset(("query", "key", "value"))
 _COUNTED = frozenset(("w1", "w2", "w3"))
+_LEAST = 3
 _ATTENTION, _MLP = "attention", "mlp"
 
 
@@ -46,7 +47,7 @@ def _sort(names: Collection[str]) -> str | None:
         return None
     projections = frozenset().union(*(found.get("projection", frozenset()) for found in said))
     layers = frozenset().union(*(found.get("feed-forward", frozenset()) for found in said))
-    if len(projections & _QUERIES) > 1:
+    if projections & _QUERIES and len(names) >= _LEAST:
         return _ATTENTION
     is_mlp = len(layers) > 1 or any(map(is_counted_in, names)) or _COUNTED.issubset(names)
     return _MLP if is_mlp and not projections & _QUERIES else None
