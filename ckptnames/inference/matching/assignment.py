@@ -129,7 +129,7 @@ class _Search:
         """
         same = [name for name in self.targets if name in self.sources]
         if len(same) < min(len(self.sources), len(self.targets)):
-            self.shifted = {name for name in same if _family(name, block.source) != _family(name, block.target)}
+            self.shifted = {name for name in same if _family(name, self.sources) != _family(name, self.targets)}
         self.take([(name, name) for name in same if name not in self.shifted], "the same name")
 
     def by_norm_place(self) -> None:
