@@ -19,7 +19,14 @@ from ckptnames.inference.naming.places import (
     norm_places,
     scale_places,
 )
-from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, meaning, telling_likeness, told_apart
+from ckptnames.inference.naming.words import (
+    OBJECTION,
+    counts_otherwise,
+    is_counted_in,
+    meaning,
+    telling_likeness,
+    told_apart,
+)
 from ckptnames.keys import is_index
 
 MARGIN = 0.35
@@ -93,7 +100,7 @@ def assigned(sources: Collection[str], targets: Collection[str], block: Block, e
     search.by_last_norm()
     search.leave_norms(block)
     if search.is_square:
-        search.by_gate()
+        search.by_gate(block)
         search.by_order()
     search.by_likeness()
     return search.found
@@ -157,8 +164,9 @@ class _Search:
             self.sources = [name for name in self.sources if not is_norm(name)]
             self.targets = [name for name in self.targets if not is_norm(name)]
 
-    def by_gate(self) -> None:
-        ours, theirs = gate_and_up(self.sources), gate_and_up(self.targets)
+    def by_gate(self, block: Block) -> None:
+        """Pair the two ways into a gated feed-forward block."""
+        ours, theirs = gate_and_up(self.sources, block.source), gate_and_up(self.targets, block.target)
         if ours and theirs:
             self.take(zip(ours, theirs, strict=True), "gate and up projection by their names")
 
@@ -170,6 +178,9 @@ class _Search:
         if self.is_complete:
             ours, theirs = ours or in_sequence(self.sources), theirs or in_sequence(self.targets)
         if ours and theirs:
+            # `w2` and `w3` are not what `wi_0` and `wi_1` are.
+            if is_counted_in(ours[0]) != is_counted_in(theirs[0]):
+                return
             if self.is_complete and not may_count_backwards(ours[0], theirs[0]):
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
         elif ours or theirs:

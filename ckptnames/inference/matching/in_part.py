@@ -9,7 +9,7 @@ from ckptnames.inference.matching.groups import Group, fit_in_part, squeezed
 from ckptnames.inference.matching.rivals import counted_among, nearest_rivals, told_by_number
 from ckptnames.inference.matching.surroundings import is_in_block
 from ckptnames.inference.naming.places import is_norm, norm_places
-from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, likeness
+from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, ends_alike, likeness
 
 _SAME_PLACE = 2.5
 _SAME_NUMBER = 0.5
@@ -45,6 +45,8 @@ def alike_in_part(
             is_untold = names.is_sandwich or (is_inner and not (place and wanted))
             if not is_new and (is_named or (is_norm(other.name) and is_untold)):
                 left_open.append((one.name, other.name))
+                continue
+            if not ends_alike(one.name, other.name):
                 continue
             score = (likeness_here if is_new else likeness)(one.name, other.name)
             if place and wanted:

@@ -181,14 +181,16 @@ def _list_word(segment: str, before: str) -> str:
     return "_".join(word for word in words(segment) or words(before) if not word.isdigit()) or before
 
 
-def gate_and_up(names: Sequence[str]) -> tuple[str, str] | None:
+def gate_and_up(names: Sequence[str], block: Collection[str] = ()) -> tuple[str, str] | None:
     """Tell the gate from the up projection of a gated feed-forward block; ``None`` where two names do not say it.
 
-    ``w1`` is the gate and the other of its shape the up projection, as in ``wi_0`` and ``wi_1``; ``fc_1`` and ``fc_2``
-    are used both ways, and say nothing.
+    ``w1`` is the gate and ``w3`` of its shape the up projection, as ``wi_0`` and ``wi_1`` are; ``w2`` is, where the
+    ``block`` has a ``w3`` for the way down. ``fc_1`` and ``fc_2`` are used both ways, and say nothing.
 
     >>> gate_and_up(["mlp.up_proj", "mlp.gate_proj"]), gate_and_up(["w3", "w1"]), gate_and_up(["fc_1", "fc_2"])
     (('mlp.gate_proj', 'mlp.up_proj'), ('w1', 'w3'), None)
+    >>> gate_and_up(["w1", "w2"], ["w1", "w2", "w3"]), gate_and_up(["w1", "w2"])
+    (('w1', 'w2'), None)
     """
     if len(names) != 2:
         return None
@@ -200,7 +202,9 @@ def gate_and_up(names: Sequence[str]) -> tuple[str, str] | None:
         return next(name for name in names if name != ups[0]), ups[0]
     matched = [_NUMBERED_LINEAR.fullmatch(name) for name in names]
     first, second = matched
-    if first and second and first[1] == second[1] and first[2] != second[2]:
+    if first and second and first[1] == second[1]:
         low, high = sorted(names)
-        return low, high
+        numbers = low[-1] + high[-1]
+        if numbers in ("01", "13") or (numbers == "12" and f"{low[:-1]}3" in block):
+            return low, high
     return None

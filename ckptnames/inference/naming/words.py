@@ -26,6 +26,9 @@ SAME = 10.0
 _NEVER_BARE = frozenset(("query", "key", "value"))
 """What no one calls by the word for a layer alone, such as `proj`."""
 
+_OF_LAYERS = frozenset(PHRASES) - {"sort", "attention", "side", "area", "input", "stream", "copy", "direction"}
+"""Aspects that are of a layer, whatever it stands in."""
+
 _NOT_BARE = 2.0
 _WRAPPED = 2.0
 _VERBATIM = 0.4
@@ -297,6 +300,24 @@ def told_apart(source: str, target: str) -> bool:
     """
     ours, theirs = meaning(source), meaning(target)
     return any((aspect in ours) != (aspect in theirs) for aspect in TELLING)
+
+
+def ends_alike(source: str, target: str) -> bool:
+    """Tell whether two names are alike in what they say of the layer itself, and not only of what it stands in.
+
+    >>> ends_alike("attn.proj", "attention.output.dense"), ends_alike("attn.fexidy", "attention.query")
+    (True, False)
+    """
+    ours, theirs = meaning(source), meaning(target)
+    if any(ours.get(aspect, frozenset()) & theirs.get(aspect, frozenset()) for aspect in _OF_LAYERS):
+        return True
+    last, other = (content(_layer(name)) for name in (source, target))
+    return not (last or other) or _overlap(last, other)[0] > 0
+
+
+def _layer(name: str) -> str:
+    """Give the last segment that is no number."""
+    return next((segment for segment in reversed(_CUT.split(name)) if not segment.isdigit()), name)
 
 
 def counts_otherwise(source: str, target: str) -> bool:
