@@ -95,7 +95,7 @@ class Block(NamedTuple):
 def assigned(sources: Collection[str], targets: Collection[str], block: Block, evidence: Evidence) -> list[Found]:
     """Pair names whose tensors have equal shapes, as far as the names and what is around them tell."""
     search = _Search(sources, targets, evidence, block)
-    search.by_name(block)
+    search.by_name()
     search.by_norm_place()
     search.by_last_norm()
     search.leave_norms(block)
@@ -128,7 +128,7 @@ class _Search:
             self.sources.remove(source)
             self.targets.remove(target)
 
-    def by_name(self, block: Block) -> None:
+    def by_name(self) -> None:
         """Take the same name for the same thing, but not a number that may have shifted.
 
         Where `layers.0` stands on both sides, one side has a `layers.1` and the other a `proj_in` of the same shape,

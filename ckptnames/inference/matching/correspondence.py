@@ -13,6 +13,7 @@ from ckptnames.inference.matching.columns import Column, Lists
 from ckptnames.inference.matching.units import Node
 from ckptnames.inference.naming.vocabulary import PLAIN_LIST
 from ckptnames.inference.naming.words import OBJECTION, meaning, overlap, words
+from ckptnames.keys import is_index
 
 EQUAL, SHARED, ALIKE = 3, 2, 1
 """Blocks hold equal shapes one by one; do so once what stands on one side only is left out; hold much in common."""
@@ -37,7 +38,23 @@ def candidates(sources: Sequence[Column], targets: Sequence[Column]) -> list[Can
     """List the columns of blocks that may correspond, those that cover most first."""
     sources, targets = [c for c in sources if c.holds_blocks], [c for c in targets if c.holds_blocks]
     found = [*_equal(sources, targets), *_shared(sources, targets), *_alike(sources, targets)]
+    found = [c for c in found if not any(_is_list_and_member(a, b) or _is_list_and_member(b, a) for a, b in c.pairs)]
     return sorted(found, key=lambda c: (-c.covered, -c.trust, len(c.pairs)))
+
+
+def _is_list_and_member(node: Node, other: Node) -> bool:
+    """Tell whether a module is a list of blocks, and another one of the blocks of such a list."""
+    return _is_list(node) and not _is_list(other) and other.parent is not None and _is_list(other.parent)
+
+
+def _is_list(node: Node) -> bool:
+    """Tell whether a module holds blocks of one kind, with numbers for names, and nothing else, at whatever level."""
+    while len(node.children) == 1 and node.unit is None:
+        node = node.children[0]
+    if len(node.children) < 2 or not all(is_index(child.path[-1]) for child in node.children):
+        return False
+    least = min((child.structure for child in node.children), key=len)
+    return len(least) > 1 and all(least <= child.structure for child in node.children)
 
 
 def _equal(sources: Sequence[Column], targets: Sequence[Column]) -> Iterator[Candidate]:
