@@ -273,14 +273,9 @@ def _rating(
 
 
 def _is_opposed(said: Mapping[str, frozenset[str]], heard: Mapping[str, frozenset[str]]) -> bool:
-    """Tell whether one is a projection in an attention, and the other a layer of a feed-forward block."""
-    return (
-        "attention" in said.get("sort", ())
-        and "mlp" in heard.get("sort", ())
-        and "projection" in said
-        and "feed-forward" in heard
-        and said.get("sort", frozenset()).isdisjoint(heard.get("sort", frozenset()))
-    )
+    """Tell whether one is an attention or in one, and the other a feed-forward block or in one."""
+    ours, theirs = said.get("sort", frozenset()), heard.get("sort", frozenset())
+    return "attention" in ours and "mlp" in theirs and ours.isdisjoint(theirs)
 
 
 def _is_bare(said: Mapping[str, frozenset[str]], spoken: Sequence[str], other: Mapping[str, frozenset[str]]) -> bool:
