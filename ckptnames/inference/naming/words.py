@@ -275,7 +275,9 @@ def _rating(
 def _is_opposed(said: Mapping[str, frozenset[str]], heard: Mapping[str, frozenset[str]]) -> bool:
     """Tell whether one is an attention or in one, and the other a feed-forward block or in one."""
     ours, theirs = said.get("sort", frozenset()), heard.get("sort", frozenset())
-    return "attention" in ours and "mlp" in theirs and ours.isdisjoint(theirs)
+    if "attention" not in ours or not ours.isdisjoint(theirs):
+        return False
+    return "mlp" in theirs or ("projection" in said and "feed-forward" in heard and "projection" not in heard)
 
 
 def _is_bare(said: Mapping[str, frozenset[str]], spoken: Sequence[str], other: Mapping[str, frozenset[str]]) -> bool:
