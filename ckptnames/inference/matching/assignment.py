@@ -205,10 +205,12 @@ class _Search:
             is_told = len(pairs) == len(self.sources) or all(_stands_out(pair, scores) for pair in pairs)
             least = FAIR if self.is_complete and is_told else ENOUGH
             if margin >= ENOUGH or all(scores[pair] >= least for pair in pairs):
-                self.take(pairs, "the likeness of all names together")
+                if all(self.is_told_beside(*pair) for pair in pairs):
+                    self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
             # What is in a block of another is not taken, and yet may be what is meant: it stays a rival.
             near = [(s, t) for s in self.sources for t in self.targets if not self.evidence.is_apart(s, t)]
+            near = [pair for pair in near if self.is_told_beside(*pair)]
             if not near:
                 break
             score, source, target = max((scores[pair], *pair) for pair in near)
@@ -222,6 +224,23 @@ class _Search:
             if score < ENOUGH and (nearest > OBJECTION or not self.stands_alone(source, target, score)):
                 break
             self.take([(source, target)], "the likeness of names" if rivals else "the only one left of its shape")
+
+    def is_told_beside(self, source: str, target: str) -> bool:
+        """Tell whether two names are told from those that stand in the same modules by what is not the modules'."""
+        sources, targets = _beside(source, self.sources), _beside(target, self.targets)
+        last = {name: name.rpartition(".")[2] for name in (*sources, *targets)}
+        known = self.evidence.known
+        if len(self.targets) > len(targets) > 1:
+            rated = telling_likeness([source], [last[t] for t in targets])
+            scores = {t: rated[source, last[t]] + known(source, t, ()) for t in targets}
+            if scores.pop(target) < max(scores.values()) + MARGIN:
+                return False
+        if len(self.sources) > len(sources) > 1:
+            rated = telling_likeness([last[s] for s in sources], [target])
+            scores = {s: rated[last[s], target] + known(s, target, ()) for s in sources}
+            if scores.pop(source) < max(scores.values()) + MARGIN:
+                return False
+        return True
 
     def scores(self) -> dict[tuple[str, str], float]:
         """Rate all pairs: where there are several, by what tells them apart."""
@@ -261,6 +280,12 @@ class _Search:
         if known.is_unique:
             return score > -FAIR and not told_apart(source, target)
         return known.is_distinctive and score >= FAIR
+
+
+def _beside(name: str, names: Iterable[str]) -> list[str]:
+    """Give the names that stand in the same module, this one too."""
+    module = name.rpartition(".")[0]
+    return [other for other in names if other.rpartition(".")[0] == module]
 
 
 def _family(name: str, names: Collection[str]) -> set[str]:

@@ -68,7 +68,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "up": "up proj, w up",
         "in": """
             fc1, c fc, dense h to 4h, lin1, linear1, intermediate dense, wi, w in, dense in, fc in, linear in, lin 1,
-            intermediate, layer 1, dense 1, gate up proj, gate up, input linear
+            intermediate, dense 1, gate up proj, gate up, input linear
         """,
         "down": """
             down proj, w down, dense 4h to h, fc2, w out, fc out, linear2, lin2, dense out, lin 2, dense 2,
