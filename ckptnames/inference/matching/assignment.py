@@ -179,7 +179,7 @@ class _Search:
             ours, theirs = ours or in_sequence(self.sources), theirs or in_sequence(self.targets)
         if ours and theirs:
             # `w2` and `w3` are not what `wi_0` and `wi_1` are.
-            if is_counted_in(ours[0]) != is_counted_in(theirs[0]):
+            if is_counted_in(ours[0]) != is_counted_in(theirs[0]) or _are_moved(ours, theirs):
                 return
             if self.is_complete and not may_count_backwards(ours[0], theirs[0]):
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
@@ -204,9 +204,9 @@ class _Search:
             # A part of the pairs is told by itself, or else by what only seemed to tell the others.
             is_told = len(pairs) == len(self.sources) or all(_stands_out(pair, scores) for pair in pairs)
             least = FAIR if self.is_complete and is_told else ENOUGH
-            if margin >= ENOUGH or all(scores[pair] >= least for pair in pairs):
-                if all(self.is_told_beside(*pair) for pair in pairs):
-                    self.take(pairs, "the likeness of all names together")
+            is_clear = margin >= ENOUGH or all(scores[pair] >= least for pair in pairs)
+            if is_clear and all(self.is_told_beside(*pair) for pair in pairs):
+                self.take(pairs, "the likeness of all names together")
         while self.sources and self.targets:
             # What is in a block of another is not taken, and yet may be what is meant: it stays a rival.
             near = [(s, t) for s in self.sources for t in self.targets if not self.evidence.is_apart(s, t)]
@@ -280,6 +280,13 @@ class _Search:
         if known.is_unique:
             return score > -FAIR and not told_apart(source, target)
         return known.is_distinctive and score >= FAIR
+
+
+def _are_moved(sources: Sequence[str], targets: Sequence[str]) -> bool:
+    """Tell whether a word with a number (`w2`), that both sides have, would become another one of the same word."""
+    pairs = zip(sources, targets, strict=True)
+    moved = [s for s, t in pairs if s != t and s in targets]
+    return any(not is_index(name.rpartition(".")[2]) for name in moved)
 
 
 def _beside(name: str, names: Iterable[str]) -> list[str]:
