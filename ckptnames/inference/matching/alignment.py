@@ -31,7 +31,14 @@ from ckptnames.inference.matching.in_part import alike_in_part
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.reversed_lists import may_be_reversed
 from ckptnames.inference.matching.rivals import counts_differently
-from ckptnames.inference.matching.surroundings import home, is_before, is_beside_blocks, is_counted_alike, is_in_block
+from ckptnames.inference.matching.surroundings import (
+    home,
+    is_before,
+    is_beside_blocks,
+    is_counted_alike,
+    is_in_block,
+    sort_of,
+)
 from ckptnames.inference.matching.twins import Twins
 from ckptnames.inference.matching.units import Node, Shapes, Unit, all_known
 from ckptnames.inference.naming.places import is_norm
@@ -250,7 +257,7 @@ class Alignment:
 
     def _units(self, sources: Sequence[Node], targets: Sequence[Node], is_exact: bool, form: Form = exact) -> None:
         ours, theirs = self._groups(sources), self._groups(targets)
-        block = Block(_names(sources[0], ours), _names(targets[0], theirs))
+        block = Block(_names(sources[0], ours), _names(targets[0], theirs), (sort_of(sources[0]), sort_of(targets[0])))
         left = [
             [Counter(form(unit) for unit in node.units if self.is_free(unit)) for node in side]
             for side in (sources, targets)

@@ -23,6 +23,7 @@ from ckptnames.inference.naming.words import (
     OBJECTION,
     counts_otherwise,
     is_counted_in,
+    likeness,
     meaning,
     telling_likeness,
     told_apart,
@@ -85,6 +86,13 @@ class Block(NamedTuple):
 
     source: Collection[str]
     target: Collection[str]
+    sorts: tuple[str, str] = ("", "")
+    """What the block is called on either side, where that says of what sort it is."""
+
+    def is_denied(self, source: str, target: str) -> bool:
+        """Tell whether one of two names says in this block what the other denies."""
+        ours, theirs = (f"{sort}.{name}" for sort, name in zip(self.sorts, (source, target), strict=True))
+        return all(self.sorts) and likeness(ours, theirs) == OBJECTION
 
     @property
     def is_sandwich(self) -> bool:
@@ -109,7 +117,7 @@ def assigned(sources: Collection[str], targets: Collection[str], block: Block, e
 class _Search:
     def __init__(self, sources: Collection[str], targets: Collection[str], evidence: Evidence, block: Block) -> None:
         self.sources, self.targets = list(sources), list(targets)
-        self.evidence = evidence
+        self.evidence, self.block = evidence, block
         # Below the root, where no one block is looked at, what stands beside a norm tells nothing of its place.
         company = block if evidence.is_inside else Block((), ())
         self.places = [
@@ -264,7 +272,7 @@ class _Search:
                 rated[source, target] = min(rated[source, target], 0.0)
             rated[source, target] += _SUPPORT * self.evidence.support(source, target)
             place, other = self.places[0].get(source), self.places[1].get(target)
-            if place and other and place != other:
+            if (place and other and place != other) or self.block.is_denied(source, target):
                 rated[source, target] = OBJECTION
         return rated
 
@@ -274,7 +282,7 @@ class _Search:
         if known.is_vector and not known.is_inside:
             return known.likeness(source, target) >= FAIR
         if self.is_complete:
-            return score > -ENOUGH
+            return score > -ENOUGH and not counts_otherwise(source, target)
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
             return score > -ENOUGH
         if known.is_unique:

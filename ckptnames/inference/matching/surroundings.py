@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ckptnames.inference.matching.learned import is_block
 from ckptnames.inference.matching.units import Node
+from ckptnames.inference.naming.words import content, meaning
+
+_SORTS = frozenset(("attention", "mlp"))
 
 
 def home(node: Node) -> Node | None:
@@ -39,3 +42,13 @@ def _holds_block(node: Node) -> bool:
 def is_before(node: Node, other: Node) -> bool:
     """Tell whether two neighbours are told apart by a number, and which is the lower."""
     return node.template == other.template and node.slots < other.slots
+
+
+def sort_of(node: Node) -> str:
+    """Give the innermost word around a module that says whether it is an attention or a feed-forward block."""
+    for segment in reversed(node.path):
+        if not _SORTS.isdisjoint(meaning(segment).get("sort", ())):
+            return segment
+        if content(segment):
+            break
+    return ""

@@ -30,7 +30,7 @@ def told_by_members(keys: Iterable[str], others: Iterable[str]) -> dict[str, str
         for at, segment in enumerate(path[:-1]):
             if segment not in known and _says_nothing(segment):
                 members[segment][tuple(path[:at])].add(".".join(path[at + 1 :]))
-    found = {segment: {_sort(names) for names in modules.values()} for segment, modules in members.items()}
+    found = {segment: {_sort(names) for names in modules.values()} - {None} for segment, modules in members.items()}
     return {
         segment: f"{segment}_{sort}" for segment, sorts in found.items() if len(sorts) == 1 for sort in sorts if sort
     }
