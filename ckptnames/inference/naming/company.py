@@ -40,10 +40,16 @@ def _says_nothing(segment: str) -> bool:
     return not is_index(segment) and bool(content(segment)) and not meaning(segment)
 
 
+def _is_in_another(name: str) -> bool:
+    """Tell whether a member stands in a module of its own, as the attention of a block does."""
+    inner, _, rest = name.partition(".")
+    return bool(rest) and (is_index(inner) or _says_nothing(inner))
+
+
 def _sort(names: Collection[str]) -> str | None:
     """Tell what holds such members; ``None`` where they do not tell, or there are norms among them as in a block."""
     said = [meaning(name) for name in names]
-    if any(found.get("sort") for found in said):
+    if any(found.get("sort") for found in said) or any(map(_is_in_another, names)):
         return None
     projections = frozenset().union(*(found.get("projection", frozenset()) for found in said))
     layers = frozenset().union(*(found.get("feed-forward", frozenset()) for found in said))

@@ -31,7 +31,7 @@ PHRASES: dict[str, dict[str, str]] = {
     # Which attention.
     "attention": {
         "self": """
-            self attn, self attention, selfattention, selfattn, sa, slf attn, attention self, attn self, attn 1
+            self attn, self attention, selfattention, selfattn, sa, slf attn, attn 1
         """,
         "cross": """
             cross attn, cross attention, crossattention, crossattn, encoder attn, encoder attention, enc dec attention,
