@@ -27,38 +27,33 @@ class InContext:
         self._manifest, self._decided = source, decided
         self._alone = Search(decided.source, decided.target)
         self.source = decided.source
-        # What is decided keeps its own name here, with which it fits what stands around it.
-        own = set(decided.landed.values())
-        self._key_of = {key if key in own else name: key for key, name in decided.names.items()}
-        self._whole = Search({name: source[key] for name, key in self._key_of.items()}, dict(target.items()))
+        # Here all has its own name, with which what is decided fits what stands around it.
+        self._whole = Search({key: source[key] for key in decided.names}, dict(target.items()))
         self._asked_sources: set[str] = set()
         self._asked_targets: set[str] = set()
-        self._untouched = [each for each in self._whole.questions() if not self._is_touched(each)]
-        self.filled = Filling(*self._pairs(own))
+        self._untouched = [each for each in self._whole.questions(decided.names) if not self._is_touched(each)]
+        self.filled = Filling(*self._pairs(set(decided.landed.values())))
 
     def _is_touched(self, question: Ambiguity) -> bool:
         """Tell whether a given line speaks of what is asked, and note what else is."""
-        landed = self._decided.landed
-        touched = any(name in landed for name in question.targets) or any(
-            name not in self._decided.origins or self._decided.origins[name] != self._key_of[name]
-            for name in question.sources
-        )
+        landed, names = self._decided.landed, self._decided.names
+        taken = {names[key] for key in landed.values()}
+        touched = any(name in landed for name in question.targets) or any(key in taken for key in question.sources)
         if touched:
             self._note(question.sources, question.targets)
         return touched
 
     def _note(self, sources: Iterable[str], targets: Iterable[str]) -> None:
-        self._asked_sources.update(self._decided.names[self._key_of[name]] for name in sources)
+        self._asked_sources.update(sources)
         self._asked_targets.update(targets)
 
-    def _pairs(self, own: set[str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    def _pairs(self, taken: set[str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
         names, landed = self._decided.names, self._decided.landed
         pairs: dict[str, str] = {}
         why: dict[str, str] = {}
-        for name, found in self._whole.filled.pairs.items():
-            key = self._key_of[found]
-            if name in landed or key in own:
-                self._note([found], [name])
+        for name, key in self._whole.filled.pairs.items():
+            if name in landed or key in taken:
+                self._note([names[key]], [name])
             else:
                 pairs[name], why[name] = names[key], self._whole.filled.why[name]
         used = set(pairs.values())
@@ -67,9 +62,9 @@ class InContext:
             if asked and name not in pairs and found not in used:
                 pairs[name], why[name] = found, self._alone.filled.why[name]
         turned = {
-            name: names[self._key_of[found]]
-            for name, found in self._whole.filled.transposed.items()
-            if name not in landed and self._key_of[found] not in own
+            name: names[key]
+            for name, key in self._whole.filled.transposed.items()
+            if name not in landed and key not in taken
         }
         return pairs, why, turned
 

@@ -79,9 +79,9 @@ class Search:
         alignment.run()
         return alignment, filling(alignment, self.source, self.target, other)
 
-    def questions(self) -> list[Ambiguity]:
-        """Ask what names and shapes leave open."""
-        return ambiguities(self.copies, self.alignment)
+    def questions(self, names: Mapping[str, str] | None = None) -> list[Ambiguity]:
+        """Ask what names and shapes leave open; ``names`` are what the source keys are called when that is decided."""
+        return ambiguities(self.copies, self.alignment, names or {key: key for key in self.source})
 
     def cautions(self, target: Manifest) -> tuple[Caution, ...]:
         """Warn of pairs whose values may be laid out in different ways."""

@@ -37,9 +37,13 @@ class Ambiguity(NamedTuple):
         return "ambiguous-inference"
 
 
-def ambiguities(copies: Sequence[Copies], alignment: Alignment) -> list[Ambiguity]:
-    """Give what an alignment left open; what the same lines decide is one question."""
-    found = [*map(_between, copies), *map(_undecided, _alike(alignment.still_open()))]
+def ambiguities(copies: Sequence[Copies], alignment: Alignment, names: Mapping[str, str]) -> list[Ambiguity]:
+    """Give what an alignment left open; what the same lines decide is one question.
+
+    ``names`` are what the source keys are called by the time when such a line meets them.
+    """
+    found = [_between(each, names) for each in copies]
+    found += [_undecided(groups, names) for groups in _alike(alignment.still_open())]
     questions: dict[frozenset[str], list[Ambiguity]] = {}
     for each in found:
         questions.setdefault(frozenset(each.lines), []).append(each)
@@ -79,9 +83,10 @@ def _templates(columns: Sequence[Sequence[Unit]]) -> Templates:
     return tuple(sorted({template_of(".".join(units[0].path)) for units in columns}))
 
 
-def _between(copies: Copies) -> Ambiguity:
-    paths = [".".join(node.path) for node in copies.nodes]
-    keys = tuple(key for node in copies.nodes for unit in node.units for key in unit.keys.values())
+def _between(copies: Copies, names: Mapping[str, str]) -> Ambiguity:
+    sides = [[names[key] for unit in node.units for key in unit.keys.values()] for node in copies.nodes]
+    keys = tuple(key for side in sides for key in side)
+    paths = [common_prefix(side) for side in sides]
     named = " and ".join(f"`{path}.`" for path in paths)
     why = f"{named} hold the same names and shapes: complete copies of one network, of which one is wanted"
     return Ambiguity(keys, (), why, tuple(f"{quoted(path)}.** -> !drop" for path in paths))
@@ -112,7 +117,7 @@ def _quoted(path: str) -> str:
     return ".".join(quoted(segment) if segment else "" for segment in path.split("."))
 
 
-def _undecided(groups: Sequence[Open]) -> Ambiguity:
+def _undecided(groups: Sequence[Open], names: Mapping[str, str]) -> Ambiguity:
     """Say of groups that are alike in all blocks what could fill their first target."""
     first = groups[0]
     place = _templates(first.targets[:1])
@@ -121,20 +126,26 @@ def _undecided(groups: Sequence[Open]) -> Ambiguity:
         changes = {}
         for group in groups:
             if len(group.sources) > number and _templates(group.targets[:1]) == place:
-                changes.update(_renamed(group.sources[number], group.targets[0]))
+                changes.update(_renamed(group.sources[number], group.targets[0], names))
         found += [str(rule) for rule in rules_for(Task(changes)).rules][:1]
     lines = tuple(dict.fromkeys(found))
     return Ambiguity(
-        tuple(key for group in groups for units in group.sources for unit in units for key in unit.keys.values()),
+        tuple(
+            names[key] for group in groups for units in group.sources for unit in units for key in unit.keys.values()
+        ),
         tuple(key for group in groups for units in group.targets for unit in units for key in unit.keys.values()),
         _UNTOLD if len(lines) > 1 else _UNSAID,
         lines,
     )
 
 
-def _renamed(sources: Iterable[Unit], targets: Iterable[Unit]) -> dict[str, str]:
+def _keys(columns: Iterable[Iterable[Unit]]) -> Iterator[str]:
+    return (key for units in columns for unit in units for key in unit.keys.values())
+
+
+def _renamed(sources: Iterable[Unit], targets: Iterable[Unit], names: Mapping[str, str]) -> dict[str, str]:
     return {
-        key: target.keys[role]
+        names[key]: target.keys[role]
         for source, target in zip(sources, targets, strict=True)
         for role, key in source.keys.items()
         if role in target.keys
