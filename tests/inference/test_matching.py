@@ -154,3 +154,60 @@ def test_a_shape_that_nothing_else_has_is_no_reason_for_a_head_of_another_task()
     assert found_of([*body, ("feat_map", "text_projection", (2, 5))]) == truth_of(
         [*body, ("feat_map", "text_projection", (2, 5))]
     )
+
+
+def test_blocks_that_nothing_tells_apart_stay_with_their_like() -> None:
+    """Three layers of one shape are left of an attention and of a feed-forward block: no `wo` changes sides."""
+    block = rows(
+        2,
+        ("h.{}.DenseReluDense.wi_0", "", (8, 8)),
+        ("h.{}.DenseReluDense.wi_1", "blocks.{}.mlp.up_proj", (8, 8)),
+        ("h.{}.DenseReluDense.wo", "blocks.{}.mlp.down_proj", (8, 8)),
+        ("h.{}.attention.q_proj", "", (8, 8)),
+        ("h.{}.attention.k_proj", "blocks.{}.attn.wk", (8, 8)),
+        ("h.{}.attention.v_proj", "blocks.{}.attn.wv", (8, 8)),
+        ("h.{}.attention.o_proj", "blocks.{}.attn.wo", (8, 8)),
+    )
+    found, truth = found_of(block), truth_of(block)
+    assert found and found.items() <= truth.items()
+
+
+def test_a_list_of_blocks_is_no_block_of_the_list() -> None:
+    """Where each block lacks half of its layers, two blocks hold what one block of the other side does."""
+    half = [
+        (f"stages.0.{i}.{a}", f"layer1.{i}.{b}", s)
+        for i in range(2)
+        for a, b, s in (("conv1", "conv1", (4, 4, 3, 3)), ("norm1", "bn1", (4,)))
+    ]
+    rest = [("", f"layer1.{i}.{b}", s) for i in range(2) for b, s in (("conv2", (4, 4, 3, 3)), ("bn2", (4,)))]
+    found, truth = found_of([*half, *rest]), truth_of(half)
+    assert found.items() <= truth.items()
+
+
+def test_the_first_norm_of_all_blocks_is_not_the_second_of_all() -> None:
+    blocks = rows(3, ("res.{}.conv1", "layer.{}.conv1", (4, 4, 3, 3)), ("res.{}.norm2", "", (4,)))
+    other = rows(3, ("", "layer.{}.norm1", (4,)))
+    assert found_of([*blocks, *other]) == truth_of(blocks)
+
+
+def test_what_stands_around_both_is_no_likeness() -> None:
+    """`w1` is the gate here; that `mixer` has fewer letters than `gate_proj` tells nothing."""
+    block = rows(
+        2,
+        ("decoder.{}.feed_forward.w1", "decoder.layers.{}.mlp.gate_proj", (32, 8)),
+        ("", "decoder.layers.{}.mlp.mixer", (32, 8)),
+        ("decoder.{}.feed_forward.w2", "decoder.layers.{}.mlp.down_proj", (8, 32)),
+    )
+    found, truth = found_of(block), truth_of(block)
+    assert found.items() <= truth.items()
+
+
+def test_numbers_of_words_are_not_moved_along() -> None:
+    block = rows(
+        2,
+        ("h.{}.mlp.w2", "b.{}.mlp.w2", (8, 8)),
+        ("h.{}.mlp.w3", "", (8, 8)),
+        ("", "b.{}.mlp.w1", (8, 8)),
+    )
+    found, truth = found_of(block), truth_of(block)
+    assert found.items() <= truth.items()

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from ckptnames.inference.naming.company import told_by_members
 from ckptnames.inference.naming.places import gate_and_up, in_order, norm_places
 from ckptnames.inference.naming.vocabulary import LOOSE, PHRASES, SILENT, SYNONYMS, TELLING
-from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, likeness, meaning, telling_likeness
+from ckptnames.inference.naming.words import (
+    OBJECTION,
+    counts_otherwise,
+    ends_alike,
+    likeness,
+    meaning,
+    telling_likeness,
+)
 
 SAME_ROLE = [
     ("attention.wq", "self_attn.q_proj"),
@@ -25,6 +33,9 @@ OTHER_ROLE = [
     ("mlp.gate_proj", "mlp.up_proj"),
     ("lora_A", "lora_B"),
     ("tok_embeddings", "position_embeddings"),
+    ("self_attention.wo", "DenseReluDense.wo"),
+    ("attn", "mlp"),
+    ("attention.output.dense", "output.dense"),
 ]
 
 
@@ -46,6 +57,44 @@ def test_context_changes_meaning() -> None:
     assert "projection" not in meaning("post_attention_layernorm.query")
     assert "feed-forward" not in meaning("DenseReluDense.wi_0")
     assert meaning("DenseReluDense.wi")["feed-forward"] == {"in"}
+
+
+def test_a_number_of_a_list_belongs_to_no_word() -> None:
+    assert meaning("layer.1.mlp.c_proj")["feed-forward"] == {"down"}
+    assert "feed-forward" not in meaning("layer1.0.x")
+    assert meaning("mlp.lin1")["feed-forward"] == {"in"}
+
+
+def test_a_bare_projection_is_no_query() -> None:
+    assert likeness("proj", "key") < -1 < likeness("proj", "output.dense")
+
+
+def test_names_end_alike_by_role_or_word() -> None:
+    assert ends_alike("attention.output.dense", "attn.proj")
+    assert ends_alike("encoder.norm", "final_layer_norm")
+    assert not ends_alike("attn.fexidy", "attention.query")
+    assert not ends_alike("attn.fexidy", "attn.kwindo")
+
+
+MEMBERS = [
+    (["b.0.mixer.q", "b.0.mixer.k", "b.0.mixer.out"], "mixer_attention"),
+    (["b.0.mixer.value", "b.0.mixer.x", "b.0.mixer.output.dense"], "mixer_attention"),
+    (["b.0.mixer.wi_0", "b.0.mixer.x", "b.0.mixer.wo"], "mixer_mlp"),
+    (["b.0.mixer.w1", "b.0.mixer.w2", "b.0.mixer.w3"], "mixer_mlp"),
+    (["b.0.mixer.fc1", "b.0.mixer.fc2"], "mixer_mlp"),
+    (["b.0.mixer.x", "b.0.mixer.y"], None),
+    (["b.0.mixer.q", "b.0.mixer.k", "b.0.mixer.norm1"], None),
+    (["mixer.0.q", "mixer.0.k", "mixer.0.v"], None),
+    (["mixer.thing.q", "mixer.thing.k", "mixer.thing.v"], None),
+]
+
+
+@pytest.mark.parametrize(("members", "told"), MEMBERS)
+def test_a_word_that_says_nothing_is_told_by_its_members(members: list[str], told: str | None) -> None:
+    keys = [f"{member}.weight" for member in members]
+    assert told_by_members(keys, ["b.0.attn.q.weight"]).get("mixer") == told
+    # What both sides call the same needs no telling.
+    assert "mixer" not in told_by_members(keys, ["b.0.mixer.q.weight"])
 
 
 def test_what_all_names_of_a_side_say_is_no_evidence() -> None:
@@ -88,6 +137,8 @@ def test_gate_and_up_are_told_by_words_or_not_at_all() -> None:
     assert gate_and_up(["up_proj", "x"]) == ("x", "up_proj")
     assert gate_and_up(["fc_1", "fc_2"]) is None
     assert gate_and_up(["a", "b", "c"]) is None
+    assert gate_and_up(["w2", "w3"]) is gate_and_up(["w1", "w2"], ["w1", "w2", "x"]) is None
+    assert gate_and_up(["mlp.w2", "mlp.w1"], ["mlp.w1", "mlp.w2", "mlp.w3"]) == ("mlp.w1", "mlp.w2")
 
 
 def test_names_are_in_order_by_one_number_without_gaps() -> None:

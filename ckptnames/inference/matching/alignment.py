@@ -30,7 +30,7 @@ from ckptnames.inference.matching.groups import (
 from ckptnames.inference.matching.in_part import alike_in_part
 from ckptnames.inference.matching.learned import Known, Level
 from ckptnames.inference.matching.reversed_lists import may_be_reversed
-from ckptnames.inference.matching.rivals import counts_differently
+from ckptnames.inference.matching.rivals import are_roles_moved, counts_differently
 from ckptnames.inference.matching.surroundings import (
     home,
     is_before,
@@ -294,8 +294,9 @@ class Alignment:
             self._is_unique(some, others),
         )
         for pair in assigned(list(ours), list(theirs), block, evidence):
-            if not may_be_reversed(ours[pair.source], theirs[pair.target]):
-                self._take(ours[pair.source], theirs[pair.target], pair)
+            source, target = ours[pair.source], theirs[pair.target]
+            if not may_be_reversed(source, target) and not self._are_moved(source, target):
+                self._take(source, target, pair)
         some, others = self._free(some), self._free(others)
         if some and others:
             self.open.append(
@@ -314,6 +315,10 @@ class Alignment:
             units_of[units[0].shapes] == {*units} and len(units) == 1
             for units, units_of in zip(own, self._units_of, strict=True)
         )
+
+    def _are_moved(self, source: Group, target: Group) -> bool:
+        sides = zip(source.units, target.units, strict=True)
+        return any(are_roles_moved(*([unit.path[-1] for unit in units] for units in side)) for side in sides)
 
     def _take(self, source: Group, target: Group, pair: Found) -> None:
         for a, b in zip(source.all, target.all, strict=True):

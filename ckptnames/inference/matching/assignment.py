@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import NamedTuple
 
+from ckptnames.inference.matching.rivals import are_moved
 from ckptnames.inference.matching.units import template_of
 from ckptnames.inference.naming.places import (
     gate_and_up,
@@ -187,7 +188,7 @@ class _Search:
             ours, theirs = ours or in_sequence(self.sources), theirs or in_sequence(self.targets)
         if ours and theirs:
             # `w2` and `w3` are not what `wi_0` and `wi_1` are.
-            if is_counted_in(ours[0]) != is_counted_in(theirs[0]) or _are_moved(ours, theirs):
+            if is_counted_in(ours[0]) != is_counted_in(theirs[0]) or are_moved(ours, theirs):
                 return
             if self.is_complete and not may_count_backwards(ours[0], theirs[0]):
                 self.take(zip(ours, theirs, strict=True), "their numbers, in order")
@@ -288,13 +289,6 @@ class _Search:
         if known.is_unique:
             return score > -FAIR and not told_apart(source, target)
         return known.is_distinctive and score >= FAIR
-
-
-def _are_moved(sources: Sequence[str], targets: Sequence[str]) -> bool:
-    """Tell whether a word with a number (`w2`), that both sides have, would become another one of the same word."""
-    pairs = zip(sources, targets, strict=True)
-    moved = [s for s, t in pairs if s != t and s in targets]
-    return any(not is_index(name.rpartition(".")[2]) for name in moved)
 
 
 def _beside(name: str, names: Iterable[str]) -> list[str]:

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ckptnames.inference.matching.units import numbers_in, template_of
+from ckptnames.inference.naming.places import has_role_number
 from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, is_counted_in
+from ckptnames.keys import is_index
 
 
 def counted_among(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], frozenset[tuple[int, ...]]]]:
@@ -41,6 +43,24 @@ def nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, s
     return found
 
 
+def are_moved(sources: Sequence[str], targets: Sequence[str]) -> bool:
+    """Tell whether a word with a number, that both sides have, would become another one of the same word.
+
+    >>> are_moved(["mlp.w2", "mlp.w3"], ["mlp.w1", "mlp.w2"]), are_moved(["mlp.1", "mlp.2"], ["mlp.0", "mlp.1"])
+    (True, False)
+    """
+    pairs = list(zip(sources, targets, strict=True))
+    if any(source != target and source in targets and not is_index(_last(source)) for source, target in pairs):
+        return True
+    return are_roles_moved([_last(name) for name in sources], [_last(name) for name in targets])
+
+
+def are_roles_moved(sources: Sequence[str], targets: Sequence[str]) -> bool:
+    """Tell whether numbers that stand for roles would be taken for a count that has shifted."""
+    pairs = zip(sources, targets, strict=True)
+    return any(source != target and source in targets and has_role_number(source) for source, target in pairs)
+
+
 def told_by_number(pairs: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Give the pairs of which one name is in a pair of the others too, with one that differs in its numbers only.
 
@@ -55,6 +75,10 @@ def told_by_number(pairs: Iterable[tuple[str, str]], others: Iterable[tuple[str,
 
     known = {side for pair in others for side in sides(pair)}
     return [pair for pair in pairs if not known.isdisjoint(sides(pair))]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _second(row: Sequence[float]) -> float:

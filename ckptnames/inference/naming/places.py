@@ -181,6 +181,15 @@ def _list_word(segment: str, before: str) -> str:
     return "_".join(word for word in words(segment) or words(before) if not word.isdigit()) or before
 
 
+def has_role_number(segment: str) -> bool:
+    """Tell whether the number in a word stands for a role and counts nothing, so that it never shifts: `w1` to `w3`.
+
+    >>> has_role_number("w2"), has_role_number("conv2")
+    (True, False)
+    """
+    return _NUMBERED_LINEAR.fullmatch(segment) is not None
+
+
 def gate_and_up(names: Sequence[str], block: Collection[str] = ()) -> tuple[str, str] | None:
     """Tell the gate from the up projection of a gated feed-forward block; ``None`` where two names do not say it.
 

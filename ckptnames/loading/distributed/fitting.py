@@ -71,8 +71,8 @@ def fit(
         refuse_content(_within(source, found.rules, scopes), target, used, fills_all=fills_all)
     _check(found, source, target, policy, suggestion)
     if found.mismatched and target.ties:
-        mapping = plan(source, found.rules, target).mapping
-        misfits = {each.key: mapping[each.key] for each in found.mismatched}
+        names = plan(source, found.rules, target).names
+        misfits = {each.key: names[each.key] for each in found.mismatched}
         refuse_misfits(source, target, found.matched, misfits)
     refuse_without_memory(source, on_meta, found.matched)
     return found
