@@ -111,3 +111,15 @@ def shape_text(shape: Sequence[int] | None) -> str:
     if shape is None:
         return "?"
     return "×".join(map(str, shape)) or "scalar"
+
+
+def in_one_line(rules: Sequence[str]) -> str | None:
+    """Write several rules with one left side as one; ``None`` where their left sides differ.
+
+    >>> in_one_line(["** -> net.**", "** -> ema.**"]), in_one_line(["a.** -> **", "b.** -> **"])
+    ('** -> net.** & ema.**', None)
+    """
+    sides = [rule.split(" -> ") for rule in rules]
+    if len({left for left, _ in sides}) > 1:
+        return None
+    return f"{sides[0][0]} -> {' & '.join(right for _, right in sides)}"

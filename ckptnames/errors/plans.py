@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ckptnames.errors.base import MAX_EVIDENCE, PlanError
-from ckptnames.wording import aligned, counted, in_shell, path_in_shell, shape_text
+from ckptnames.wording import aligned, counted, in_one_line, in_shell, path_in_shell, shape_text
 
 
 class KeyCollision(PlanError):
@@ -231,10 +231,7 @@ class AmbiguousInference(PlanError):
     @property
     def of_all(self) -> str | None:
         """The rule that fills all copies, where they are in the target."""
-        sides = [rule.split(" -> ") for rule, _ in self.choices]
-        if len({left for left, _ in sides}) > 1:
-            return None
-        return f"{sides[0][0]} -> {' & '.join(right for _, right in sides)}"
+        return in_one_line([rule for rule, _ in self.choices])
 
 
 class UndecidedKeys(AmbiguousInference):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -22,7 +22,7 @@ from ckptnames.report.text import PLAIN, WIDTH, Paint, columns
 from ckptnames.rules.rule import OPEN
 from ckptnames.rules.ruleset import Rules
 from ckptnames.values.comparing import ValueDiff
-from ckptnames.wording import counted, either, not_run, path_in_shell, shape_text, shown
+from ckptnames.wording import counted, either, in_one_line, not_run, path_in_shell, shape_text, shown
 
 _MOST_CHANGES = 6
 _MOST_LINES = 12
@@ -121,9 +121,10 @@ def _sentence(text: str) -> str:
 
 def _causes(diff: Diff, width: int, paint: Paint) -> Iterator[str]:
     if diff.choices:
-        n = len(diff.choices)
-        yield paint("bold", f"{n} copies in the source fit equally well; names do not tell which is wanted:")
-        yield from columns([(f"  {_copy(c)}", counted(c.n_keys, "key"), _kind(c)) for c in diff.choices])
+        side, _, names = _copies(diff.choices)
+        yield paint("bold", f"{len(names)} copies in the {side} fit equally well; names do not tell which is wanted:")
+        copies = zip(diff.choices, names, strict=True)
+        yield from columns([(f"  {name}", counted(each.n_keys, "key"), _kind(each)) for each, name in copies])
     for cause in diff.causes:
         yield from (paint("bold", line) for line in _in_lines(cause_text(cause), width))
     if diff.evidence:
@@ -171,12 +172,16 @@ def _in_lines(cause: str, width: int) -> Iterator[str]:
         yield from (what, f"  ({who}")
 
 
-def _copy(choice: Choice) -> str:
-    return f"{shown(choice.strip)}." if choice.strip else "(as it stands)"
+def _copies(choices: Sequence[Choice]) -> tuple[str, str, list[str]]:
+    """Say on which side the copies are, what they fit, and what each is called."""
+    is_in_target = in_one_line([choice.rule for choice in choices]) is not None
+    side, other = ("target", "source") if is_in_target else ("source", "target")
+    paths = [choice.add if is_in_target else choice.strip for choice in choices]
+    return side, other, [f"{shown(path)}." if path else "(as it stands)" for path in paths]
 
 
 def _kind(choice: Choice) -> str:
-    words = choice.strip.lower().replace(".", "_").split("_")
+    words = (choice.strip or choice.add).lower().replace(".", "_").split("_")
     said = [*["an averaged copy"] * ("ema" in words), *["its dots are flattened"] * choice.is_flattened]
     return f"({', '.join(said)})" if said else ""
 
@@ -341,8 +346,8 @@ def _cautions(diff: Diff) -> Iterator[dict[str, Any]]:
     for each in diff.ambiguous:
         yield {"code": each.code, "targets": list(each.targets), "message": each.message}
     if diff.choices:
-        copies = either([_copy(choice) for choice in diff.choices], "and")
-        message = f"{len(diff.choices)} copies in the source fit the target equally well: {copies}"
+        side, other, names = _copies(diff.choices)
+        message = f"{len(names)} copies in the {side} fit the {other} equally well: {either(names, 'and')}"
         yield {"code": "ambiguous-inference", "targets": [], "message": message}
     for side, manifest in (("source", diff.source), ("target", diff.target)):
         for part in manifest.open:

@@ -14,7 +14,7 @@ from ckptnames.manifest import MODELS, Manifest
 from ckptnames.report import commands
 from ckptnames.report.commands import allowed, like, patterns_of
 from ckptnames.rules import Rules
-from ckptnames.wording import counted, in_shell, path_in_shell
+from ckptnames.wording import counted, in_one_line, in_shell, path_in_shell
 
 _MOST_PATTERNS = 3
 """More patterns than this are no detail that could be accepted."""
@@ -99,8 +99,13 @@ def _may_be_the_same(left: _Left, diff: Diff) -> bool:
 
 def _of_choices(diff: Diff) -> Remedy:
     lines = [line for choice in diff.choices[:_MOST_CHOICES] for line in _of_choice(diff, choice)]
+    to_all = in_one_line([choice.rule for choice in diff.choices])
+    if to_all is not None:
+        left = _left(compare(renamed(diff.source, Rules.parse(to_all)), diff.target))
+        lines.append(_fix(diff, [f"--rule {in_shell(to_all)}"], _accepted(diff, left)))
     found = tuple(filter(None, lines))
-    return Remedy("Take the one you want:" if found else "", found)
+    lead = "Take the one you want:" if to_all is None else "Fill the one you want, or all of them:"
+    return Remedy(lead if found else "", found)
 
 
 def _of_choice(diff: Diff, choice: Choice) -> list[str]:

@@ -131,6 +131,20 @@ def test_each_of_two_copies(tmp_path: Path) -> None:
     }
 
 
+def test_two_copies_in_the_target() -> None:
+    plain = net().state_dict()
+    both = {f"{copy}.{key}": torch.zeros_like(value) for copy in ("student", "ema") for key, value in plain.items()}
+    torch.save(plain, "source.pt")
+    torch.save(both, "both.pt")
+    text = shown("source.pt", "both.pt")
+    assert "2 copies in the target fit equally well; names do not tell which is wanted:\n" in text
+    one, other, each = (torch.load(pasted(command), weights_only=True) for command in commands(text, "fix"))
+    assert one.keys() == {f"ema.{key}" for key in plain}
+    assert other.keys() == {f"student.{key}" for key in plain}
+    assert each.keys() == both.keys()
+    assert all(torch.equal(value, plain[name.partition(".")[2]]) for name, value in each.items())
+
+
 def test_a_copy_that_stands_as_it_is_and_lacks_a_key() -> None:
     averaged = renamed(lambda key: f"ema.{key}")
     live = {key: value for key, value in renamed(str).items() if key != "fc.bias"}
