@@ -12,14 +12,13 @@ from ckptnames.inference.wrappers.containers import chosen, source_for
 from ckptnames.inference.wrappers.explanation import Cause, explain
 from ckptnames.inference.wrappers.flattened import Flattened, unflattened
 from ckptnames.inference.wrappers.obstacles import QUANTISED, Obstacle, transposed
-from ckptnames.inference.wrappers.pairing import Choice, fits
+from ckptnames.inference.wrappers.pairing import Choice
 from ckptnames.keys import has_prefix
 from ckptnames.manifest import Manifest, OpenPart, TensorInfo
 from ckptnames.operands import Readable, manifest_of
 from ckptnames.rules import Rules
 from ckptnames.rules.recipes import narrowed, recipes
-from ckptnames.rules.rule import OPEN, Rule
-from ckptnames.rules.ruleset import Stage
+from ckptnames.rules.rule import OPEN
 
 if TYPE_CHECKING:
     from ckptnames.inference.cautions import Caution
@@ -203,15 +202,13 @@ def _inferred(explained: Diff) -> Diff:
         explained = _with(explained, obstacles=(transposed(found.target, turned),))
     n_explained = max([0 if explained.choices else left.matched, *(choice.n_keys for choice in explained.choices)])
     if len(found.mapping) > n_explained:
-        rules = _without_shapes(found.rules, found.unused_source, explained)
-        lines = {str(rule) for stage in rules.stages for rule in stage.rules}
         return _with(
             explained,
-            rules=rules,
-            after_rules=_after(rules, explained),
+            rules=found.rules,
+            after_rules=_after(found.rules, explained),
             causes=(),
             choices=(),
-            evidence=tuple(each for each in found.evidence if each.rule in lines),
+            evidence=found.evidence,
             cautions=found.cautions,
             ambiguous=found.ambiguous,
         )
@@ -220,26 +217,10 @@ def _inferred(explained: Diff) -> Diff:
     return _with(explained, ambiguous=_of(left.missing, found.ambiguous))
 
 
-def _without_shapes(rules: Rules, unused: Iterable[str], plain: Diff) -> Rules:
-    """Leave out lines that leave keys open of which the shapes say enough: the target has their names, for others."""
-    opened: dict[Rule, list[str]] = {}
-    for key in unused:
-        for fate in rules.fates(key):
-            if fate.is_open:
-                opened.setdefault(fate.steps[-1].rule, []).append(key)
-    needless = {rule for rule, keys in opened.items() if all(_is_reshaped(key, plain) for key in keys)}
-    stages = (Stage([rule for rule in stage.rules if rule not in needless], stage.name) for stage in rules.stages)
-    left = Rules(stages, rules.name)
-    return left if all(left(key) == key for rule in needless for key in opened[rule]) else rules
-
-
-def _is_reshaped(key: str, plain: Diff) -> bool:
-    return key in plain.target and not fits(plain.source[key], plain.target[key])
-
-
 def _with_lines(choices: Sequence[Choice], ambiguous: Sequence[Ambiguity]) -> tuple[Choice, ...]:
-    """Note how a flattened copy is had where it is one of two."""
-    line = next((each.lines[0] for each in ambiguous if len(each.lines) == len(choices) == 2), "")
+    """Note how a flattened copy is had where it is one of two, between which one question asks."""
+    asked = [each.lines[0] for each in ambiguous if len(each.lines) == 2]
+    line = asked[0] if len(asked) == 1 and len(choices) == 2 else ""
     return tuple(choice._replace(given=line) if choice.is_flattened else choice for choice in choices)
 
 
@@ -272,15 +253,13 @@ def _after(rules: Rules, plain: Diff) -> Diff:
     if not any(rule.action == OPEN for stage in rules.stages for rule in stage.rules):
         return compare(renamed(plain.source, rules), plain.target)
     left_open = {key: info for key, info in plain.source.items() if any(fate.is_open for fate in rules.fates(key))}
-    # That a key has a name of the target, but another shape, is no question: torch says the same.
-    undecided = {key: info for key, info in left_open.items() if not _is_reshaped(key, plain)}
-    others = {key: info for key, info in plain.source.items() if key not in undecided}
+    others = {key: info for key, info in plain.source.items() if key not in left_open}
     after = compare(renamed(replace(plain.source, tensors=others), rules), plain.target)
-    after = _with(after, source=replace(after.source, tensors={**undecided, **after.source.tensors}))
+    after = _with(after, source=replace(after.source, tensors={**left_open, **after.source.tensors}))
     if plain.target.partial:
         return after
-    carried = [key for key in undecided if is_droppable(key, plain.source[key], plain.source)]
-    return _with(after, unexpected=(*after.unexpected, *undecided), droppable=after.droppable | set(carried))
+    carried = [key for key in left_open if is_droppable(key, plain.source[key], plain.source)]
+    return _with(after, unexpected=(*after.unexpected, *left_open), droppable=after.droppable | set(carried))
 
 
 def _with(plain: Diff, **facts: object) -> Diff:

@@ -90,12 +90,12 @@ class Extended(NamedTuple):
 
 
 def extended(
-    mapping: Mapping[str, str], stage: Stage, source: Manifest, target: Condensed, whole: Manifest
+    mapping: Mapping[str, str], stage: Stage, sides: tuple[Condensed, Condensed], source: Manifest, target: Manifest
 ) -> Extended | None:
     """Apply to all keys the rules that were inferred from a few of them, which became ``mapping``.
 
     ``None`` where they do not hold for all: two keys would become one, a shape does not fit, or of a list that was
-    shortened only some members are filled.
+    shortened on either of the ``sides`` only some members are used or filled.
     """
     found: dict[str, str] = {}
     n_keys: Counter[int] = Counter()
@@ -103,11 +103,12 @@ def extended(
         rule, names = stage.decide(key) or (None, (key,))
         n_keys[id(rule)] += 1
         for name in names:
-            if name in whole and (found.setdefault(name, key) != key or whole[name].shape != info.shape):
+            if name in target and (found.setdefault(name, key) != key or target[name].shape != info.shape):
                 return None
     if any(found.get(name) != key for name, key in mapping.items()):
         return None
-    if any(len({row.key in found for row in rows}) > 1 for rows in target.shortened):
-        return None
+    for side, known in zip(sides, (set(found.values()), found), strict=True):
+        if any(len({row.key in known for row in rows}) > 1 for rows in side.shortened):
+            return None
     by_rule = Counter({str(rule): n_keys[id(rule)] for rule in stage.rules})
-    return Extended({name: found[name] for name in whole if name in found}, by_rule)
+    return Extended({name: found[name] for name in target if name in found}, by_rule)

@@ -97,7 +97,7 @@ def _of_few(source: Manifest, target: Manifest) -> Inference | None:
     found = inferred(ours.few, theirs.few)
     if found.ambiguous or found.transposed or len(found.rules.stages) > 1:
         return None
-    whole = extended(found.mapping, Stage(found.rules), source, theirs, target)
+    whole = extended(found.mapping, Stage(found.rules), (ours, theirs), source, target)
     if whole is None:
         return None
     return replace(

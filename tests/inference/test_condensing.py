@@ -79,3 +79,12 @@ def test_a_target_with_fewer_members_is_no_reason_to_pair_others(small: None) ->
     assert all(
         "attn" in name or int(key.split(".")[5]) == int(name.split(".")[4]) for name, key in found.mapping.items()
     )
+
+
+def test_a_list_that_is_used_in_part_is_looked_at_whole(monkeypatch: pytest.MonkeyPatch, small: None) -> None:
+    ours = Manifest({**source(), **{f"shadow.{i}.w": TensorInfo("F32", (3, 3)) for i in range(100)}})
+    theirs = Manifest({**target(), **{f"shadow.{i}.w": TensorInfo("F32", (3, 3)) for i in range(40)}})
+    of_few = inferred(ours, theirs)
+    monkeypatch.setattr(inference, "LARGE", 10_000)
+    assert facts(of_few) == facts(inferred(ours, theirs))
+    assert {name for name in of_few.mapping if name.startswith("shadow")} == {f"shadow.{i}.w" for i in range(40)}
