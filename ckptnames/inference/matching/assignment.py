@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import permutations
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ _SUPPORT = 0.5
 _MOST_PERMUTED = 6
 _MOST_COMPARED = 2500
 _MOST_PLACED = 2
+
+_SORTS = frozenset(("attention", "mlp"))
 
 ENDS = ("in", "out")
 
@@ -237,7 +240,7 @@ class _Search:
     def is_told_beside(self, source: str, target: str) -> bool:
         """Tell whether two names are told from those that stand in the same modules by what is not the modules'."""
         sources, targets = _beside(source, self.sources), _beside(target, self.targets)
-        last = {name: name.rpartition(".")[2] for name in (*sources, *targets)}
+        last = {name: name.removeprefix(f"{_module(name)}.") for name in (*sources, *targets)}
         known = self.evidence.known
         if len(self.targets) > len(targets) > 1:
             rated = telling_likeness([source], [last[t] for t in targets])
@@ -280,6 +283,8 @@ class _Search:
     def stands_alone(self, source: str, target: str, score: float) -> bool:
         """Tell whether two names without rivals belong together though they are not much alike."""
         known = self.evidence
+        if counts_otherwise(source, target):
+            return False
         if known.is_vector and not known.is_inside:
             return known.likeness(source, target) >= FAIR
         if self.is_complete:
@@ -293,8 +298,18 @@ class _Search:
 
 def _beside(name: str, names: Iterable[str]) -> list[str]:
     """Give the names that stand in the same module, this one too."""
-    module = name.rpartition(".")[0]
-    return [other for other in names if other.rpartition(".")[0] == module]
+    module = _module(name)
+    return [other for other in names if _module(other) == module]
+
+
+@cache
+def _module(name: str) -> str:
+    """Give the attention or the feed-forward block that a name is in, else the module right around it."""
+    segments = name.split(".")
+    for n in range(len(segments) - 1, 0, -1):
+        if not _SORTS.isdisjoint(meaning(segments[n - 1]).get("sort", ())):
+            return ".".join(segments[:n])
+    return name.rpartition(".")[0]
 
 
 def _family(name: str, names: Collection[str]) -> set[str]:
