@@ -54,7 +54,7 @@ class InContext:
         for name, key in self._whole.filled.pairs.items():
             if name in landed or key in taken:
                 self._note([names[key]], [name])
-            else:
+            elif names[key] not in self._decided.fixed:
                 pairs[name], why[name] = names[key], self._whole.filled.why[name]
         used = set(pairs.values())
         for name, found in self._alone.filled.pairs.items():
@@ -64,7 +64,7 @@ class InContext:
         turned = {
             name: names[key]
             for name, key in self._whole.filled.transposed.items()
-            if name not in landed and key not in taken
+            if name not in landed and names[key] not in self._decided.fixed
         }
         return pairs, why, turned
 

@@ -175,13 +175,14 @@ class Answer:
         self.asked = asked
         """Questions that the search did not come upon."""
         self.pairs = search.filled.pairs
-        self.tied = _tied(self.pairs, target)
+        # A given line fills what is tied to its name, too; by the name that it has given.
+        self.tied = _tied({**{name: name for name in decided.pairs}, **self.pairs}, target)
         self.why = {key: search.filled.why[name] for name, key in self.pairs.items()}
 
     def inference(self) -> Inference:
         """Give the answer."""
         written, evidence = self._rules()
-        mapping = {**self.decided.pairs, **self._original(self.pairs), **self._original(self.tied)}
+        mapping = {**self.decided.pairs, **self._original({**self.pairs, **self.tied})}
         mapping = {name: mapping[name] for name in self.target if name in mapping}
         left = _left(mapping, self.source, self.target)
         ambiguous, still_open = self._ambiguous(Rules([*self.decided.given.stages, Stage(written)]))
@@ -197,6 +198,7 @@ class Answer:
             **left,
             transposed=self._original(self.search.filled.transposed),
             complete=not ambiguous
+            and not self.decided.collide
             and all(is_droppable(name, self.target[name], self.target) for name in left["unfilled_target"]),
         )
 
@@ -211,7 +213,7 @@ class Answer:
         return {name: self.decided.origins[key] for name, key in pairs.items()}
 
     def _rules(self) -> tuple[list[Rule], list[Evidence]]:
-        becomes: dict[str, list[str]] = {}
+        becomes: dict[str, list[str]] = {key: [key] for key in self.tied.values() if key in self.decided.pairs}
         for name, key in {**self.pairs, **self.tied}.items():
             becomes.setdefault(key, []).append(name)
         shared = {key: names for key, names in becomes.items() if len(names) > 1}

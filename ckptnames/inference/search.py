@@ -27,18 +27,21 @@ class Decided:
         self.names: dict[str, str] = {}
         """Each source key that is not left out, and the name that the given lines make of it."""
         self.landed: dict[str, str] = {}
-        """Each name of the target that these lines give to a key, with the key."""
+        """Each name of the target that these lines give to a key, with the first such key."""
+        self.collide = False
+        """True where they give one name to several."""
         for key in source:
             for fate in self.given.fates(key):
                 if fate.name is not None:
                     self.names[key] = fate.name
                     if fate.steps and not fate.is_open and fate.name in target:
-                        self.landed[fate.name] = key
+                        self.collide |= self.landed.setdefault(fate.name, key) != key
         self.pairs = {name: key for name, key in self.landed.items() if fits(source[key], target[name])}
         """Those of them whose tensor has the shape that is wanted."""
-        fixed = {self.names[key] for key in self.landed.values()}
-        self.origins = {name: key for key, name in self.names.items()}
-        self.source = {name: source[key] for key, name in self.names.items() if name not in fixed}
+        self.fixed = {self.names[key]: key for key in self.landed.values()}
+        """What the keys are called that these lines decide; whatever else is called so cannot be told from them."""
+        self.origins = {name: key for key, name in self.names.items()} | self.fixed
+        self.source = {name: source[key] for key, name in self.names.items() if name not in self.fixed}
         self.target = {name: info for name, info in target.items() if name not in self.landed}
 
 

@@ -86,9 +86,15 @@ def _templates(columns: Sequence[Sequence[Unit]]) -> Templates:
 def _between(copies: Copies, names: Mapping[str, str]) -> Ambiguity:
     sides = [[names[key] for unit in node.units for key in unit.keys.values()] for node in copies.nodes]
     keys = tuple(key for side in sides for key in side)
-    paths = [common_prefix(side) for side in sides]
+    paths = [
+        ".".join(node.path) if all(key in names and names[key] == key for key in side) else common_prefix(side)
+        for node, side in zip(copies.nodes, sides, strict=True)
+    ]
     named = " and ".join(f"`{path}.`" for path in paths)
-    why = f"{named} hold the same names and shapes: complete copies of one network, of which one is wanted"
+    what = (
+        "the same names and shapes: complete copies" if copies.are_whole else "nearly the same names and shapes: copies"
+    )
+    why = f"{named} hold {what} of one network, of which one is wanted"
     return Ambiguity(keys, (), why, tuple(f"{quoted(path)}.** -> !drop" for path in paths))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from random import Random
 
 import pytest
 
 from benchmarks.zoo import Pair, pairs, sides
-from ckptnames import infer
+from ckptnames import infer, plan
 from ckptnames.inference.inference import Inference, inferred
 from ckptnames.report.inference import rule_file
 from ckptnames.rules import Rules
@@ -105,3 +106,19 @@ def test_a_copy_that_was_decided_leaves_the_other_where_nothing_tells_its_parts_
     assert infer(manifest(twins), manifest(target)).mapping == {}
     found = infer(manifest(twins), manifest(target), given="left.** -> net.**")
     assert found.mapping == {f"net.{i}.fc.weight": f"left.{i}.fc.weight" for i in range(2)}
+
+
+def test_what_is_tied_to_a_decided_name_is_filled_with_it() -> None:
+    source = manifest({"tok_embeddings.weight": (9, 4), "layers.0.wq.weight": (4, 4)})
+    shapes = {"embed_tokens.weight": (9, 4), "layers.0.q_proj.weight": (4, 4), "lm_head.weight": (9, 4)}
+    target = replace(manifest(shapes), ties=(("embed_tokens.weight", "lm_head.weight"),))
+    found = infer(source, target, given="tok_embeddings.** -> embed_tokens.**")
+    assert found.mapping == infer(source, target).mapping
+    assert found.mapping["lm_head.weight"] == "tok_embeddings.weight"
+    assert dict(plan(source, found.rules, target).mapping) == found.mapping
+
+
+def test_two_lines_that_give_one_name_are_not_complete() -> None:
+    source, target = manifest({"a.weight": (2, 2), "b.weight": (2, 2)}), manifest({"u.weight": (2, 2)})
+    found = infer(source, target, given="a.** -> u.**\nb.** -> u.**")
+    assert (found.mapping, found.complete) == ({"u.weight": "a.weight"}, False)

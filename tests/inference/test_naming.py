@@ -6,7 +6,7 @@ import pytest
 
 from ckptnames.inference.naming.company import told_by_members
 from ckptnames.inference.naming.places import gate_and_up, in_order, norm_places
-from ckptnames.inference.naming.vocabulary import LOOSE, PHRASES, SILENT, SYNONYMS, TELLING
+from ckptnames.inference.naming.vocabulary import LOOSE, OPPOSITE, PHRASES, SILENT, SYNONYMS, TELLING
 from ckptnames.inference.naming.words import (
     OBJECTION,
     counts_otherwise,
@@ -36,6 +36,9 @@ OTHER_ROLE = [
     ("self_attention.wo", "DenseReluDense.wo"),
     ("attn", "mlp"),
     ("attention.output.dense", "output.dense"),
+    ("mlp.up", "mlp.down"),
+    ("left", "right"),
+    ("visual.ln_pre", "embeddings.class_embedding"),
 ]
 
 
@@ -148,7 +151,7 @@ def test_names_are_in_order_by_one_number_without_gaps() -> None:
 
 
 def test_the_tables_speak_of_each_other() -> None:
-    assert PHRASES.keys() >= (LOOSE | SILENT | TELLING)
+    assert PHRASES.keys() >= (LOOSE | SILENT | TELLING | OPPOSITE)
     heads = [line.split(":")[0].strip() for line in SYNONYMS.strip().splitlines()]
     said = [word for line in SYNONYMS.strip().splitlines() for word in line.split(":")[1].split()]
     assert len(set(said)) == len(said)

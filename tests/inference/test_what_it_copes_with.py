@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.inference.making import Shapes, infer_shapes, layers, pairs, sorted_source
+from ckptnames.inference.inference import inferred
+from ckptnames.rules import Rules
+from tests.inference.making import Shape, Shapes, infer_shapes, layers, manifest, pairs, sorted_source
 
 D, WIDE, N = 8, 20, 3
 META = {
@@ -206,3 +208,22 @@ def test_names_that_say_nothing_stay_open() -> None:
     assert found.mapping == {f"h.{i}.fc.weight": f"h.{i}.fc.weight" for i in range(N)}
     assert found.ambiguous
     assert not found.complete
+
+
+@pytest.mark.parametrize("lacking", ["lm_head.weight", "model.layers.3.q.weight", "model.norm.weight"])
+def test_a_copy_that_lacks_a_tensor_is_a_copy_all_the_same(lacking: str) -> None:
+    base: dict[str, Shape] = {"model.emb.weight": (50, 8), "model.norm.weight": (8,), "lm_head.weight": (50, 8)}
+    base |= layers("model.layers", 4, {"q.weight": (8, 8), "k.weight": (8, 8), "norm.weight": (8,)})
+    source = {f"{copy}.{key}": shape for copy in ("live", "ema") for key, shape in base.items()}
+    del source[f"live.{lacking}"]
+    found = infer_shapes(source, base)
+    (question,) = found.ambiguous
+    assert found.mapping == {}
+    assert question.lines == ("live.** -> !drop", "ema.** -> !drop")
+    chosen = inferred(manifest(source), manifest(base), Rules.parse("live.** -> !drop"))
+    assert chosen.mapping == {key: f"ema.{key}" for key in base}
+
+
+def test_signs_of_the_rule_language_in_a_name() -> None:
+    found = infer_shapes({"c#.f1.w": (8, 4), "c#.f2.w": (4, 8)}, {"b#.f1.w": (8, 4), "b#.f2.w": (4, 8)})
+    assert found.mapping == {"b#.f1.w": "c#.f1.w", "b#.f2.w": "c#.f2.w"}

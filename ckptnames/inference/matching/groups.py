@@ -72,6 +72,8 @@ def _with_numbers(column: Column) -> str:
     `norm1` of all blocks is not what `norm2` of all blocks is.
     """
     n_slots = column.name.count("#")
+    if n_slots > len(column.nodes[0].slots):
+        return column.name  # The sign stands in the name itself.
     numbers = [set(values) for values in zip(*(node.slots[-n_slots:] for node in column.nodes), strict=True)]
     at = count()
 

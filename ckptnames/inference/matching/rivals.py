@@ -19,12 +19,8 @@ def counted_among(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], froz
     by_template: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         by_template[template_of(name)].append(name)
-    return {
-        name: (numbers_in(name), frozenset(map(numbers_in, alike)))
-        for alike in by_template.values()
-        if len(alike) > 1
-        for name in alike
-    }
+    counted = ((alike, frozenset(map(numbers_in, alike))) for alike in by_template.values() if len(alike) > 1)
+    return {name: (numbers_in(name), numbers) for alike, numbers in counted for name in alike}
 
 
 def nearest_rivals(scores: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:

@@ -158,6 +158,8 @@ PHRASES: dict[str, dict[str, str]] = {
     },
     "end": {"in": "in, input, inp", "out": "out, output"},
     "squeeze": {"reduce": "conv reduce, squeeze, reduce", "expand": "conv expand, excitation, expand"},
+    "height": {"up": "up, upper", "down": "down, lower"},
+    "hand": {"left": "left", "right": "right"},
     "adversary": {"generator": "generator", "discriminator": "discriminator"},
 }
 """By aspect: what a name can say about it, and the phrases that say so."""
@@ -170,6 +172,9 @@ SILENT = frozenset(("sort", "end", "area"))
 
 TELLING = frozenset(("task", "norm after pooling", "copy", "low rank", "stream"))
 """Aspects that, where only one of two names speaks of them, tell the two apart."""
+
+OPPOSITE = frozenset(("height", "hand"))
+"""Aspects in which two names for one thing may not differ, and in which to agree says nothing."""
 
 DECIDING = frozenset(
     ("projection", "feed-forward", "attention", "side", "low rank", "squeeze", "embedding", "direction")

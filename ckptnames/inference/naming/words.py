@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from rapidfuzz import fuzz
 
-from ckptnames.inference.naming.vocabulary import DECIDING, HOLLOW, LOOSE, PHRASES, SILENT, SYNONYMS, TELLING
+from ckptnames.inference.naming.vocabulary import DECIDING, HOLLOW, LOOSE, OPPOSITE, PHRASES, SILENT, SYNONYMS, TELLING
 
 OBJECTION = float("-inf")
 """How alike two names are of which one says what the other denies."""
@@ -23,10 +23,14 @@ _OUT = ("out", "output")
 SAME = 10.0
 """How alike a name is to itself."""
 
+_TOKENS = frozenset(("class", "distillation", "mask"))
+
 _NEVER_BARE = frozenset(("query", "key", "value"))
 """What no one calls by the word for a layer alone, such as `proj`."""
 
-_OF_LAYERS = frozenset(PHRASES) - {"sort", "attention", "side", "area", "input", "stream", "copy", "direction"}
+_OF_LAYERS = (
+    frozenset(PHRASES) - OPPOSITE - {"sort", "attention", "side", "area", "input", "stream", "copy", "direction"}
+)
 """Aspects that are of a layer, whatever it stands in."""
 
 _NOT_BARE = 2.0
@@ -244,13 +248,16 @@ def _rating(
     silence: float,
 ) -> float:
     """Rate what two names say; ``silence`` is the share of common words where neither has any."""
-    if _is_opposed(ours, theirs) or _is_opposed(theirs, ours):
+    if any(found(*sides) for found in (_is_opposed, _is_no_norm) for sides in ((ours, theirs), (theirs, ours))):
         return OBJECTION
     score = 0.0
     guessed = {*ours.get(_GUESS, ()), *theirs.get(_GUESS, ())}
     for aspect in (ours.keys() | theirs.keys()) - {_GUESS}:
         said, heard = ours.get(aspect), theirs.get(aspect)
-        if said and heard:
+        if aspect in OPPOSITE:
+            if said and heard and not said & heard:
+                return OBJECTION
+        elif said and heard:
             if said & heard:
                 score += 1.3 if aspect in DECIDING else 0.3 if aspect in SILENT else 0.8
             elif aspect in LOOSE or (aspect in guessed and not (said | heard) & _NEVER_BARE):
@@ -278,6 +285,12 @@ def _is_opposed(said: Mapping[str, frozenset[str]], heard: Mapping[str, frozense
     if "attention" not in ours or not ours.isdisjoint(theirs):
         return False
     return "mlp" in theirs or ("projection" in said and "feed-forward" in heard and "projection" not in heard)
+
+
+def _is_no_norm(said: Mapping[str, frozenset[str]], heard: Mapping[str, frozenset[str]]) -> bool:
+    """Tell whether one is a norm, and the other a token that is no norm, and is a vector as well."""
+    is_norm, is_other = ("norm" in sorts.get("sort", ()) for sorts in (said, heard))
+    return is_norm and not is_other and not _TOKENS.isdisjoint(heard.get("embedding", ()))
 
 
 def _is_bare(said: Mapping[str, frozenset[str]], spoken: Sequence[str], other: Mapping[str, frozenset[str]]) -> bool:
