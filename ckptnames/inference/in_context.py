@@ -1,7 +1,9 @@
-"""What is inferred beside given lines: the rest is looked at alone, and held against the answer for everything.
+"""What is inferred beside given lines: as without them, and anew only where a line takes part.
 
-What given lines decide tells nothing any more of what stands around it, once it is left out. So a pair is taken where
-the whole says it too, or where the whole left it open, or had it otherwise, until a given line spoke of it.
+Two searches are held against each other. The *whole* one looks at everything under its own names, as if nothing were
+given, so that what is decided still stands around the rest. The one of the rest *alone* looks at what the lines leave,
+under the names that they made. The whole one is believed, but for pairs and questions of which a line speaks: what else
+was in these is answered by the rest alone.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ from ckptnames.inference.matching.filling import Filling
 from ckptnames.inference.search import Decided, Search
 from ckptnames.inference.undecided import Ambiguity
 from ckptnames.manifest import Manifest, TensorInfo
-
-_SAID = "what the given lines leave"
 
 
 class InContext:
@@ -29,13 +29,14 @@ class InContext:
         self.source = decided.source
         # Here all has its own name, with which what is decided fits what stands around it.
         self._whole = Search({key: source[key] for key in decided.names}, dict(target.items()))
+        # What the rest alone answers, in the names that the lines made.
         self._asked_sources: set[str] = set()
         self._asked_targets: set[str] = set()
-        self._untouched = [each for each in self._whole.questions(decided.names) if not self._is_touched(each)]
+        self._untouched = [each for each in self._whole.questions(decided.names) if not self._takes_part(each)]
         self.filled = Filling(*self._pairs(set(decided.landed.values())))
 
-    def _is_touched(self, question: Ambiguity) -> bool:
-        """Tell whether a given line speaks of what is asked, and note what else is."""
+    def _takes_part(self, question: Ambiguity) -> bool:
+        """Tell whether a given line speaks of what is asked; notes what else is, for the rest alone to answer."""
         landed, names = self._decided.landed, self._decided.names
         taken = {names[key] for key in landed.values()}
         touched = any(name in landed for name in question.targets) or any(key in taken for key in question.sources)

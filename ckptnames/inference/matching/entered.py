@@ -1,4 +1,7 @@
-"""Which blocks were laid over each other already: what belongs together does so where nothing told its parts apart."""
+"""Which blocks were laid over each other already: a block goes with one other, also where that told nothing inside.
+
+Where `attn` was laid over `attention` and all of it stayed open, it is not tried with `mlp` of the same shapes next.
+"""
 
 from __future__ import annotations
 

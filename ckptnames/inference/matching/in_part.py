@@ -11,6 +11,7 @@ from ckptnames.inference.matching.surroundings import is_in_block
 from ckptnames.inference.naming.places import is_norm, norm_places
 from ckptnames.inference.naming.words import OBJECTION, counts_otherwise, ends_alike, likeness
 
+# On the scale of `likeness`, where 1 and more speaks for one thing.
 _SAME_PLACE = 2.5
 _SAME_NUMBER = 0.5
 _ENOUGH_ALONE = 1.3

@@ -18,7 +18,7 @@ def told_by_members(keys: Iterable[str], others: Iterable[str]) -> dict[str, str
     """Spell segments that say nothing with the sort that their members tell, unless the other side has them too.
 
     What holds queries and keys is an attention whatever it is called, so that its `output.dense` is no layer of a
-    feed-forward block.
+    feed-forward block. A word that modules of two sorts share stays as it is.
 
     >>> told_by_members(["h.0.mixer.q.weight", "h.0.mixer.k.weight", "h.0.mixer.output.dense.weight"], ["h.0.attn.q"])
     {'mixer': 'mixer_attention'}
