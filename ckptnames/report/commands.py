@@ -114,7 +114,11 @@ def allowed(code: str, keys: Collection[str], beside: Iterable[str]) -> list[str
     ["--allow unfilled-target='fc.{weight,bias}'"]
     >>> allowed("unfilled-target", ["head.fc.weight", "head.a.b", "head.norm.scale"], ["body.weight"])
     ["--allow unfilled-target='head.**'"]
+    >>> allowed("unfilled-target", [], ["body.weight"])
+    []
     """
+    if not keys:
+        return []
     patterns = min(patterns_of(keys), _whole_modules(keys, beside), key=len)
     return [f"--allow {code}={in_shell(pattern)}" for pattern in patterns]
 
