@@ -33,13 +33,12 @@ class InContext:
         self._asked_sources: set[str] = set()
         self._asked_targets: set[str] = set()
         self._untouched = [each for each in self._whole.questions(decided.names) if not self._takes_part(each)]
-        self.filled = Filling(*self._pairs(set(decided.landed.values())))
+        self.filled = Filling(*self._pairs())
 
     def _takes_part(self, question: Ambiguity) -> bool:
         """Tell whether a given line speaks of what is asked; notes what else is, for the rest alone to answer."""
-        landed, names = self._decided.landed, self._decided.names
-        taken = {names[key] for key in landed.values()}
-        touched = any(name in landed for name in question.targets) or any(key in taken for key in question.sources)
+        landed, fixed = self._decided.landed, self._decided.fixed
+        touched = any(name in landed for name in question.targets) or any(name in fixed for name in question.sources)
         if touched:
             self._note(question.sources, question.targets)
         return touched
@@ -48,14 +47,14 @@ class InContext:
         self._asked_sources.update(sources)
         self._asked_targets.update(targets)
 
-    def _pairs(self, taken: set[str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-        names, landed = self._decided.names, self._decided.landed
+    def _pairs(self) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        names, landed, fixed = self._decided.names, self._decided.landed, self._decided.fixed
         pairs: dict[str, str] = {}
         why: dict[str, str] = {}
         for name, key in self._whole.filled.pairs.items():
-            if name in landed or key in taken:
+            if name in landed or names[key] in fixed:
                 self._note([names[key]], [name])
-            elif names[key] not in self._decided.fixed:
+            else:
                 pairs[name], why[name] = names[key], self._whole.filled.why[name]
         used = set(pairs.values())
         for name, found in self._alone.filled.pairs.items():
@@ -65,7 +64,7 @@ class InContext:
         turned = {
             name: names[key]
             for name, key in self._whole.filled.transposed.items()
-            if name not in landed and names[key] not in self._decided.fixed
+            if name not in landed and names[key] not in fixed
         }
         return pairs, why, turned
 
@@ -79,5 +78,5 @@ class InContext:
     def cautions(self, target: Manifest) -> tuple[Caution, ...]:
         """Warn of all pairs, of the given ones too, under the names of the source."""
         origins = self._decided.origins
-        pairs = {**self._decided.pairs, **{name: origins[key] for name, key in self.filled.pairs.items()}}
-        return cautions({name: pairs[name] for name in target if name in pairs}, self._manifest, target)
+        pairs = {name: origins[key] for name, key in self.filled.pairs.items()}
+        return cautions({**self._decided.pairs, **pairs}, self._manifest, target)

@@ -58,6 +58,7 @@ class Search:
         self, source: Mapping[str, TensorInfo], target: Mapping[str, TensorInfo], withheld: Collection[str] = ()
     ) -> None:
         self.source, self.target, self.withheld = source, target, withheld
+        self._spellings = told_by_members(source, target), told_by_members(target, source)
         self.alignment, self.filled = self._run({})
         weights = (
             (key, name, source[key].shape, target[name].shape)
@@ -69,11 +70,8 @@ class Search:
 
     def _run(self, other: Mapping[str, TensorInfo]) -> tuple[Alignment, Filling]:
         sources = {**self.source, **other}
-        ours = tree_of(
-            {key: info for key, info in sources.items() if key not in self.withheld},
-            told_by_members(self.source, self.target),
-        )
-        theirs = tree_of(self.target, told_by_members(self.target, self.source))
+        ours = tree_of({key: info for key, info in sources.items() if key not in self.withheld}, self._spellings[0])
+        theirs = tree_of(self.target, self._spellings[1])
         self.copies = copies_in(ours, theirs)
         alignment = Alignment(ours, theirs)
         for node in (*superseded(ours), *(node for found in self.copies for node in found.nodes)):
@@ -88,5 +86,4 @@ class Search:
 
     def cautions(self, target: Manifest) -> tuple[Caution, ...]:
         """Warn of pairs whose values may be laid out in different ways."""
-        pairs = self.filled.pairs
-        return cautions({name: pairs[name] for name in target if name in pairs}, self.source, target)
+        return cautions(self.filled.pairs, self.source, target)

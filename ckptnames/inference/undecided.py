@@ -136,10 +136,8 @@ def _undecided(groups: Sequence[Open], names: Mapping[str, str]) -> Ambiguity:
         found += [str(rule) for rule in rules_for(Task(changes)).rules][:1]
     lines = tuple(dict.fromkeys(found))
     return Ambiguity(
-        tuple(
-            names[key] for group in groups for units in group.sources for unit in units for key in unit.keys.values()
-        ),
-        tuple(key for group in groups for units in group.targets for unit in units for key in unit.keys.values()),
+        tuple(names[key] for group in groups for key in _keys(group.sources)),
+        tuple(key for group in groups for key in _keys(group.targets)),
         _UNTOLD if len(lines) > 1 else _UNSAID,
         lines,
     )

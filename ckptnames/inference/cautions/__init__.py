@@ -32,5 +32,6 @@ def cautions(mapping: Mapping[str, str], source: Tensors, target: Tensors) -> tu
     >>> [caution.code for caution in found]
     ['fused-layout']
     """
-    found = (check(Renaming(mapping, source, target)) for check in _CHECKS)
+    in_order = {name: mapping[name] for name in target if name in mapping}
+    found = (check(Renaming(in_order, source, target)) for check in _CHECKS)
     return tuple(caution for caution in found if caution is not None)

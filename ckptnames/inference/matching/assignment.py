@@ -27,6 +27,7 @@ from ckptnames.inference.naming.words import (
     is_counted_in,
     likeness,
     meaning,
+    names_block,
     telling_likeness,
     told_apart,
 )
@@ -42,8 +43,6 @@ _SUPPORT = 0.5
 _MOST_PERMUTED = 6
 _MOST_COMPARED = 2500
 _MOST_PLACED = 2
-
-_SORTS = frozenset(("attention", "mlp"))
 
 ENDS = ("in", "out")
 
@@ -288,7 +287,7 @@ class _Search:
         if known.is_vector and not known.is_inside:
             return known.likeness(source, target) >= FAIR
         if self.is_complete:
-            return score > -ENOUGH and not counts_otherwise(source, target)
+            return score > -ENOUGH
         if known.support(source, target) > 0 or known.is_varied or (known.is_inside and known.is_distinctive):
             return score > -ENOUGH
         if known.is_unique:
@@ -307,7 +306,7 @@ def _module(name: str) -> str:
     """Give the attention or the feed-forward block that a name is in, else the module right around it."""
     segments = name.split(".")
     for n in range(len(segments) - 1, 0, -1):
-        if not _SORTS.isdisjoint(meaning(segments[n - 1]).get("sort", ())):
+        if names_block(segments[n - 1]):
             return ".".join(segments[:n])
     return name.rpartition(".")[0]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from ckptnames.inference.matching.learned import is_block
 from ckptnames.inference.matching.units import Node
-from ckptnames.inference.naming.words import content, meaning
-
-_SORTS = frozenset(("attention", "mlp"))
+from ckptnames.inference.naming.words import content, names_block
 
 
 def home(node: Node) -> Node | None:
@@ -47,7 +45,7 @@ def is_before(node: Node, other: Node) -> bool:
 def sort_of(node: Node) -> str:
     """Give the innermost word around a module that says whether it is an attention or a feed-forward block."""
     for segment in reversed(node.path):
-        if not _SORTS.isdisjoint(meaning(segment).get("sort", ())):
+        if names_block(segment):
             return segment
         if content(segment):
             break

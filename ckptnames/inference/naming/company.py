@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
+from ckptnames.inference.naming.vocabulary import QUERIES
 from ckptnames.inference.naming.words import content, is_counted_in, meaning
 from ckptnames.keys import is_index, segments
 
-_QUERIES = frozenset(("query", "key", "value"))
 _COUNTED = frozenset(("w1", "w2", "w3"))
 _LEAST = 3
 _ATTENTION, _MLP = "attention", "mlp"
@@ -53,7 +53,7 @@ def _sort(names: Collection[str]) -> str | None:
         return None
     projections = frozenset().union(*(found.get("projection", frozenset()) for found in said))
     layers = frozenset().union(*(found.get("feed-forward", frozenset()) for found in said))
-    if projections & _QUERIES and len(names) >= _LEAST:
+    if projections & QUERIES and len(names) >= _LEAST:
         return _ATTENTION
     is_mlp = len(layers) > 1 or any(map(is_counted_in, names)) or _COUNTED.issubset(names)
-    return _MLP if is_mlp and not projections & _QUERIES else None
+    return _MLP if is_mlp and not projections & QUERIES else None

@@ -173,6 +173,9 @@ SILENT = frozenset(("sort", "end", "area"))
 TELLING = frozenset(("task", "norm after pooling", "copy", "low rank", "stream"))
 """Aspects that, where only one of two names speaks of them, tell the two apart."""
 
+QUERIES = frozenset(("query", "key", "value"))
+"""The projections that make an attention one."""
+
 OPPOSITE = frozenset(("height", "hand"))
 """Aspects in which two names for one thing may not differ, and in which to agree says nothing."""
 

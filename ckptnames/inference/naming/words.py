@@ -10,7 +10,17 @@ from itertools import takewhile
 
 from rapidfuzz import fuzz
 
-from ckptnames.inference.naming.vocabulary import DECIDING, HOLLOW, LOOSE, OPPOSITE, PHRASES, SILENT, SYNONYMS, TELLING
+from ckptnames.inference.naming.vocabulary import (
+    DECIDING,
+    HOLLOW,
+    LOOSE,
+    OPPOSITE,
+    PHRASES,
+    QUERIES,
+    SILENT,
+    SYNONYMS,
+    TELLING,
+)
 
 OBJECTION = float("-inf")
 """How alike two names are of which one says what the other denies."""
@@ -25,8 +35,7 @@ SAME = 10.0
 
 _TOKENS = frozenset(("class", "distillation", "mask"))
 
-_NEVER_BARE = frozenset(("query", "key", "value"))
-"""What no one calls by the word for a layer alone, such as `proj`."""
+_BLOCKS = frozenset(("attention", "mlp"))
 
 _OF_LAYERS = (
     frozenset(PHRASES) - OPPOSITE - {"sort", "attention", "side", "area", "input", "stream", "copy", "direction"}
@@ -260,7 +269,7 @@ def _rating(
         elif said and heard:
             if said & heard:
                 score += 1.3 if aspect in DECIDING else 0.3 if aspect in SILENT else 0.8
-            elif aspect in LOOSE or (aspect in guessed and not (said | heard) & _NEVER_BARE):
+            elif aspect in LOOSE or (aspect in guessed and not (said | heard) & QUERIES):
                 score -= 0.5
             else:
                 return OBJECTION
@@ -294,11 +303,11 @@ def _is_no_norm(said: Mapping[str, frozenset[str]], heard: Mapping[str, frozense
 
 
 def _is_bare(said: Mapping[str, frozenset[str]], spoken: Sequence[str], other: Mapping[str, frozenset[str]]) -> bool:
-    """Tell whether a name is the word for a layer alone, and the other that of queries, keys or values."""
+    """Tell whether a name is the word for a layer alone, by which no one calls queries, keys or values."""
     return (
         "projection" not in said
         and tuple(spoken) == ("projection",)
-        and bool(other.get("projection", frozenset()) & _NEVER_BARE)
+        and bool(other.get("projection", frozenset()) & QUERIES)
     )
 
 
@@ -310,6 +319,15 @@ def told_apart(source: str, target: str) -> bool:
     """
     ours, theirs = meaning(source), meaning(target)
     return any((aspect in ours) != (aspect in theirs) for aspect in TELLING)
+
+
+def names_block(segment: str) -> bool:
+    """Tell whether a segment says that it is an attention, or a feed-forward block.
+
+    >>> names_block("self_attn"), names_block("ffn"), names_block("q_proj")
+    (True, True, False)
+    """
+    return not _BLOCKS.isdisjoint(meaning(segment).get("sort", ()))
 
 
 def ends_alike(source: str, target: str) -> bool:
